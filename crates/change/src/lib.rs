@@ -6,11 +6,13 @@
 #![forbid(unsafe_code)]
 
 mod cursor;
+mod merge;
 mod packed_key;
 mod site_id;
 mod value;
 
 pub use cursor::{Cursor, CursorError, Part, Place, SEQ_END};
+pub use merge::{Arriving, Standing, Verdict, decide};
 pub use packed_key::{KEY_VALUES_MAX, PackedKey, PackedKeyError};
 pub use site_id::{SiteId, SiteIdError};
 pub use value::{Value, ValueRef};
