@@ -1,0 +1,8 @@
+//! The binary formats.
+
+pub(crate) mod bytes;
+mod changes;
+mod compression;
+mod head;
+mod numbers;
+pub(crate) mod package;

@@ -1,0 +1,76 @@
+//! Every size limit of what is read and written, each named once. Writers keep to them as readers do.
+
+/// Bytes of one encoded binary package.
+pub const PACKAGE_BYTES_MAX: usize = 128 + HEAD_BYTES_MAX + BODY_BYTES_MAX;
+
+/// Bytes of a binary package's head: five cursors and the former ids, with room to spare.
+pub const HEAD_BYTES_MAX: usize = 5 * CURSOR_BYTES_MAX + 16 * FORMER_IDS_MAX + 1024;
+
+/// Bytes of one JSON package. Larger than [`PACKAGE_BYTES_MAX`], because escapes and base64 take room.
+pub const PACKAGE_JSON_BYTES_MAX: usize = 256 << 20;
+
+/// Bytes of a package's body after decompression.
+pub const BODY_BYTES_MAX: usize = 64 << 20;
+
+/// What the changes of one package may take up in memory, as [`crate::change_size_bytes`] counts it: a key that many
+/// changes share counts for each of them.
+pub const EXPANDED_BYTES_MAX: usize = 128 << 20;
+
+/// The largest `package_bytes_max` that a stream accepts. With one more change on top, of the largest key and a value
+/// as long as this, a package still keeps below every other limit.
+pub const PACKAGE_BYTES_SOFT_MAX: usize = 16 << 20;
+
+/// Changes in one package.
+pub const PACKAGE_CHANGES_MAX: usize = 1 << 18;
+
+/// Bytes of one packed primary key.
+pub const KEY_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of one table or column name.
+pub const NAME_BYTES_MAX: usize = 4096;
+
+/// Bytes of one value, or of one part of a value, inside a package.
+pub const VALUE_BYTES_MAX: usize = 32 << 20;
+
+/// Bytes of a whole value that travels in parts: the most that SQLite can be built for.
+pub const WHOLE_VALUE_BYTES_MAX: u64 = i32::MAX as u64;
+
+/// Earlier site ids of one sender.
+pub const FORMER_IDS_MAX: usize = 256;
+
+/// Bytes of one cursor in binary form: two integers, a key and two names with every zero byte escaped, and a part.
+pub const CURSOR_BYTES_MAX: usize = 16 + 1 + 2 * (KEY_BYTES_MAX + 2 * NAME_BYTES_MAX) + 6 + 25;
+
+/// Bytes of one cursor as JSON text. Escaped text takes six bytes for one at the worst.
+pub const CURSOR_TEXT_BYTES_MAX: usize = 6 * (KEY_BYTES_MAX + 2 * NAME_BYTES_MAX) + 1024;
+
+/// Bytes of a receipt's text. Nearly every receipt has less than 600; the limit leaves room for a position behind the
+/// longest key, since a receipt that cannot be said would stop its stream for good.
+pub const RECEIPT_TEXT_BYTES_MAX: usize = CURSOR_TEXT_BYTES_MAX + 4096;
+
+/// Levels of nesting in JSON text that is skipped because nobody here knows its field.
+pub const JSON_DEPTH_MAX: usize = 32;
+
+/// Bytes of one session message: a package and the little around it.
+pub const MESSAGE_BYTES_MAX: usize = PACKAGE_BYTES_MAX + 1024;
+
+/// Bytes of one session message in a text frame.
+pub const MESSAGE_TEXT_BYTES_MAX: usize = PACKAGE_JSON_BYTES_MAX + 1024;
+
+/// Bytes of one short text in a message: room, software, feature, code, sentence.
+pub const TEXT_BYTES_MAX: usize = 4096;
+
+/// Bytes of a token.
+pub const TOKEN_BYTES_MAX: usize = 16 << 10;
+
+/// Features that one hello names.
+pub const FEATURES_MAX: usize = 64;
+
+/// Tables that one hello or schema names. SQLite itself has no limit; this is far above what anybody replicates.
+pub const TABLES_MAX: usize = 4096;
+
+/// Bytes of the SQL text of one schema object.
+pub const SQL_BYTES_MAX: usize = 1 << 20;
+
+/// Schema objects (tables, indexes, triggers, views) in one schema message.
+pub const SCHEMA_OBJECTS_MAX: usize = 16 << 10;
