@@ -150,9 +150,9 @@ unsafe extern "C" fn call<const SLOT: usize>(
 }
 
 unsafe extern "C" fn destroy(data: *mut c_void) {
-    // SAFETY: the pointer came from Box::into_raw at registration, and SQLite calls this once. A destructor that panics
-    // must not unwind into C.
+    // A destructor that panics must not unwind into C.
     let _ = contain_panic(|| {
+        // SAFETY: the pointer came from Box::into_raw at registration, and SQLite calls this once.
         drop(unsafe { Box::from_raw(data.cast::<Registered>()) });
         Ok(())
     });

@@ -108,8 +108,10 @@ unsafe extern "C" fn entry(db: *mut sqlite3, error_message: *mut *mut c_char, ro
     match result {
         Ok(()) => SQLITE_OK,
         Err(error) => {
-            // SAFETY: SQLite wants a message of its own allocator here.
+            // SAFETY: the table is the one that SQLite passed, of a library that is linked in and therefore new enough or
+            // refused above.
             if let Some(api) = unsafe { crate::api::Api::read(routines) } {
+                // SAFETY: SQLite wants a message of its own allocator there.
                 unsafe { *error_message = allocate_text(&api, &error.message) };
             }
             crate::error::code::ERROR

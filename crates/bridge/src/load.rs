@@ -19,12 +19,12 @@ pub unsafe fn load(
     routines: *const c_void,
     init: impl FnOnce(&Connection) -> Result<()>,
 ) -> c_int {
-    // SAFETY: by the contract above.
     let attached = contain_panic(|| {
-        unsafe { attach(db.cast(), routines.cast()) }.and_then(|connection| match connection {
+        // SAFETY: by the contract above.
+        match unsafe { attach(db.cast(), routines.cast()) }? {
             Some(connection) => init(&connection),
             None => Ok(()),
-        })
+        }
     });
     match attached {
         Ok(()) => SQLITE_OK,
