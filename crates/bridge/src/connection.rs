@@ -73,12 +73,12 @@ impl Connection {
     /// and without bindings, when it is dropped. Cached statements never keep the host from closing the connection.
     pub fn cached(&self, sql: &str) -> Result<CachedStatement> {
         self.0.check_open()?;
-        if let Some(raw) = self.0.statements.borrow_mut().take(sql) {
+        if let Some((sql, raw)) = self.0.statements.borrow_mut().take(sql) {
             return Ok(CachedStatement::new(Statement::new(self.clone(), raw), sql));
         }
         guard::ensure(self)?;
         match self.0.prepare(sql, SQLITE_PREPARE_PERSISTENT)? {
-            (Some(raw), _) => Ok(CachedStatement::new(Statement::new(self.clone(), raw), sql)),
+            (Some(raw), _) => Ok(CachedStatement::new(Statement::new(self.clone(), raw), sql.into())),
             (None, _) => Err(Error::misuse(format!("an SQL statement was expected, found none: {sql:?}"))),
         }
     }

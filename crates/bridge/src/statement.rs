@@ -230,8 +230,8 @@ pub struct CachedStatement {
 }
 
 impl CachedStatement {
-    pub(crate) fn new(statement: Statement, sql: &str) -> CachedStatement {
-        CachedStatement { statement, sql: sql.into() }
+    pub(crate) fn new(statement: Statement, sql: Box<str>) -> CachedStatement {
+        CachedStatement { statement, sql }
     }
 }
 
@@ -284,8 +284,9 @@ impl StatementCache {
         self.entries.remove(&oldest).map(|(raw, _)| raw)
     }
 
-    pub(crate) fn take(&mut self, sql: &str) -> Option<RawStatement> {
-        self.entries.remove(sql).map(|(raw, _)| raw)
+    /// The statement and its text, which goes back with it.
+    pub(crate) fn take(&mut self, sql: &str) -> Option<(Box<str>, RawStatement)> {
+        self.entries.remove_entry(sql).map(|(sql, (raw, _))| (sql, raw))
     }
 
     pub(crate) fn drain(&mut self) -> Vec<RawStatement> {

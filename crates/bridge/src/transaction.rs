@@ -188,8 +188,7 @@ mod tests {
         for statement in sql.split(';') {
             let _ = host.execute_batch(statement);
         }
-        let told = log.0.borrow().clone();
-        told
+        log.0.take()
     }
 
     #[test]
