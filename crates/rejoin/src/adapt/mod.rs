@@ -1,0 +1,14 @@
+//! Making ordinary tables fit for replication.
+//!
+//! [`survey`] says what keeps a table from being tracked; [`rebuild`] makes it anew without that, data and dependants
+//! kept. Both work on SQL text by tokens, so that everything they do not understand either stays as it is or stops them.
+
+mod create_table;
+mod rebuild;
+mod rewrite;
+mod survey;
+mod tokens;
+
+pub use rebuild::{Rebuilt, rebuild};
+pub(crate) use survey::kind_of;
+pub use survey::{COLUMNS_MAX, NotNullCure, Obstacle, TableSurvey, survey};
