@@ -3,6 +3,6 @@
 pub(crate) mod bytes;
 mod changes;
 mod compression;
-mod head;
+pub(crate) mod head;
 mod numbers;
 pub(crate) mod package;

@@ -51,26 +51,40 @@ pub const RECEIPT_TEXT_BYTES_MAX: usize = CURSOR_TEXT_BYTES_MAX + 4096;
 /// Levels of nesting in JSON text that is skipped because nobody here knows its field.
 pub const JSON_DEPTH_MAX: usize = 32;
 
-/// Bytes of one session message: a package and the little around it.
-pub const MESSAGE_BYTES_MAX: usize = PACKAGE_BYTES_MAX + 1024;
+/// Bytes of one session message as bytes: a package and the little around it.
+pub const MESSAGE_BYTES_MAX: usize = PACKAGE_BYTES_MAX + 64;
 
-/// Bytes of one session message in a text frame.
+/// Bytes of one session message as text. A binary package inside takes four thirds of its size as base64, which is
+/// less than a JSON package may take.
 pub const MESSAGE_TEXT_BYTES_MAX: usize = PACKAGE_JSON_BYTES_MAX + 1024;
 
-/// Bytes of one short text in a message: room, software, feature, code, sentence.
+/// Bytes of a hello or welcome, which arrive before anybody knows who sends them, of a refusal, and of every other
+/// message without a limit of its own.
+pub const MESSAGE_SMALL_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes of a schema message.
+pub const MESSAGE_SCHEMA_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of a message that holds a receipt.
+pub const MESSAGE_RECEIPT_BYTES_MAX: usize = RECEIPT_TEXT_BYTES_MAX + 1024;
+
+/// Bytes of one short text in a message: room, feature, reason, advice.
 pub const TEXT_BYTES_MAX: usize = 4096;
 
 /// Bytes of a token.
 pub const TOKEN_BYTES_MAX: usize = 16 << 10;
 
-/// Features that one hello names.
+/// Features that one side names.
 pub const FEATURES_MAX: usize = 64;
 
-/// Tables that one hello or schema names. SQLite itself has no limit; this is far above what anybody replicates.
+/// Tables that one side names. SQLite itself has no limit; this is far above what anybody replicates.
 pub const TABLES_MAX: usize = 4096;
 
-/// Bytes of the SQL text of one schema object.
-pub const SQL_BYTES_MAX: usize = 1 << 20;
+/// Columns of one table: the most that SQLite can be built for.
+pub const COLUMNS_MAX: usize = 32_767;
 
-/// Schema objects (tables, indexes, triggers, views) in one schema message.
-pub const SCHEMA_OBJECTS_MAX: usize = 16 << 10;
+/// Indexes of one table.
+pub const INDEXES_MAX: usize = 1024;
+
+/// Bytes of one SQL statement.
+pub const SQL_BYTES_MAX: usize = 1 << 20;

@@ -1,4 +1,9 @@
-//! What two sides of one session say to each other, before it becomes bytes.
+//! What two sides of one session say to each other. Bytes and text: `docs/formats/messages.md`.
+
+mod binary;
+mod check;
+mod encode;
+mod text;
 
 use crate::Receipt;
 use rejoin_change::SiteId;

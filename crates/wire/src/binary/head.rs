@@ -44,8 +44,8 @@ pub(super) fn read_head(bytes: &[u8]) -> Result<Head> {
     Ok(head)
 }
 
-/// A receipt inside a binary package. On its own a receipt is always text.
-fn push_receipt(out: &mut Vec<u8>, receipt: &Receipt) {
+/// A receipt inside a binary package or message. On its own a receipt is always text.
+pub(crate) fn push_receipt(out: &mut Vec<u8>, receipt: &Receipt) {
     out.extend_from_slice(receipt.receiver.as_bytes());
     out.extend_from_slice(receipt.sender.as_bytes());
     push_varint(out, receipt.run);
@@ -53,7 +53,7 @@ fn push_receipt(out: &mut Vec<u8>, receipt: &Receipt) {
     push_option(out, receipt.as_of.as_ref(), push_as_of);
 }
 
-fn read_receipt(reader: &mut Reader<'_>) -> Result<Receipt> {
+pub(crate) fn read_receipt(reader: &mut Reader<'_>) -> Result<Receipt> {
     Ok(Receipt {
         receiver: reader.site_id()?,
         sender: reader.site_id()?,
@@ -81,14 +81,17 @@ fn read_as_of(reader: &mut Reader<'_>) -> Result<AsOf> {
     Ok(AsOf { head: reader.counter()?, mark: Mark(reader.array()?) })
 }
 
-fn push_option<T>(out: &mut Vec<u8>, value: Option<&T>, push: impl Fn(&mut Vec<u8>, &T)) {
+pub(crate) fn push_option<T>(out: &mut Vec<u8>, value: Option<&T>, push: impl Fn(&mut Vec<u8>, &T)) {
     out.push(u8::from(value.is_some()));
     if let Some(value) = value {
         push(out, value);
     }
 }
 
-fn read_option<T>(reader: &mut Reader<'_>, read: impl Fn(&mut Reader<'_>) -> Result<T>) -> Result<Option<T>> {
+pub(crate) fn read_option<T>(
+    reader: &mut Reader<'_>,
+    read: impl Fn(&mut Reader<'_>) -> Result<T>,
+) -> Result<Option<T>> {
     match reader.byte()? {
         0 => Ok(None),
         1 => read(reader).map(Some),

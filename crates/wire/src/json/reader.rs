@@ -270,11 +270,6 @@ impl<T> Field<T> {
     pub fn required(self, reader: &Reader<'_>, otherwise: &'static str) -> Result<T> {
         self.0.ok_or_else(|| reader.malformed(otherwise))
     }
-
-    /// The value, if there was one.
-    pub fn optional(self) -> Option<T> {
-        self.0
-    }
 }
 
 pub(crate) fn parse_hex<const N: usize>(digits: &str) -> Option<[u8; N]> {
