@@ -333,7 +333,9 @@ impl Session {
             return Err("a side said that it is ready before it had the tables it lacks".to_owned());
         }
         self.ready_heard = true;
-        let window_bytes = self.theirs.as_ref().map_or(0, |theirs| theirs.window_bytes);
+        // What has been sent waits in this side's memory too, so its own bound holds as well.
+        let window_bytes = |site: &Option<Site>| site.as_ref().map_or(0, |site| site.window_bytes);
+        let window_bytes = window_bytes(&self.ours).min(window_bytes(&self.theirs));
         self.outbound.ready(ready.receipt, window_bytes);
         self.both_ready();
         Ok(())

@@ -35,7 +35,6 @@ pub struct Store {
     pub acknowledged: usize,
     /// Where this side stands in the other's log.
     pub position: usize,
-    pub merged_twice: bool,
 }
 
 impl Store {
@@ -47,7 +46,7 @@ impl Store {
             tables: tables.iter().map(|name| table(name)).collect(),
             window_bytes,
         };
-        Store { site, log: vec![], acknowledged: 0, position: 0, merged_twice: false }
+        Store { site, log: vec![], acknowledged: 0, position: 0 }
     }
 
     pub fn write(&mut self, item: u32) {
