@@ -1,0 +1,21 @@
+//! Drives rejoin from outside, as its users do: the loadable library in the `sqlite3` shell and in Debian's python3, the
+//! program as a process, and the original cr-sqlite beside or instead of the built-in engine.
+//!
+//! The tests are in `conformance/tests`. Nothing here links to SQLite or to another crate of this workspace, so a test
+//! sees what a user sees. Read [`Peer`] first: one database file, used by one host with one engine.
+
+#![forbid(unsafe_code)]
+
+mod host;
+mod peer;
+mod program;
+mod random;
+mod settings;
+mod value;
+
+pub use host::{Answer, Host, Statement};
+pub use peer::{Peer, Stream, carry, until_level};
+pub use program::{Program, Server, free_address, wait_until};
+pub use random::Random;
+pub use settings::{Engine, Settings, chinook, original, program};
+pub use value::{Row, Value};

@@ -1,0 +1,97 @@
+//! Where the things are that the tests drive and compare with, and what happens when one is not there.
+//!
+//! `cargo xtask conformance` and `cargo xtask ci` make everything first and name what must be there in REJOIN_REQUIRE, so
+//! that nothing is left out in silence. A plain `cargo test` uses what it finds and says what it skips.
+
+use std::path::{Path, PathBuf};
+
+/// What makes tables replicate in a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// Our library alone.
+    BuiltIn,
+    /// The original cr-sqlite, loaded first, and our library beside it.
+    Beside,
+    /// The original cr-sqlite alone; it has no streams.
+    Original,
+}
+
+/// The libraries to load for each engine.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    library: PathBuf,
+    original: Option<PathBuf>,
+}
+
+impl Settings {
+    /// What is needed to run peers with these engines; none, with a line that says so, when some of it is not there.
+    pub fn find(engines: &[Engine]) -> Option<Settings> {
+        let program_of_host = [("sqlite3", "/usr/bin/sqlite3"), (PYTHON, PYTHON)];
+        for (name, path) in program_of_host {
+            there(name, Path::new(path).to_path_buf())?;
+        }
+        let library = there("library", beside_tests(LIBRARY))?;
+        let original = if engines.iter().any(|engine| *engine != Engine::BuiltIn) { Some(original()?) } else { None };
+        Some(Settings { library, original })
+    }
+
+    /// Which libraries to load, in this order, with the entry point where the file's name does not give it.
+    pub(crate) fn libraries(&self, engine: Engine) -> Vec<(&Path, &'static str)> {
+        let original = || {
+            let path = self.original.as_deref().expect("was asked for when these settings were found");
+            (path, "sqlite3_crsqlite_init")
+        };
+        let library = (self.library.as_path(), "");
+        match engine {
+            Engine::BuiltIn => vec![library],
+            Engine::Beside => vec![original(), library],
+            Engine::Original => vec![original()],
+        }
+    }
+}
+
+/// The original cr-sqlite, made by `cargo xtask oracle`.
+pub fn original() -> Option<PathBuf> {
+    there("oracle", target().join("oracle/native/crsqlite.so"))
+}
+
+/// The Chinook database, made by `cargo xtask chinook`.
+pub fn chinook() -> Option<PathBuf> {
+    there("chinook", target().join("chinook/chinook.db"))
+}
+
+/// The program `rejoin`, made by `cargo build`.
+pub fn program() -> Option<PathBuf> {
+    there("program", beside_tests("rejoin"))
+}
+
+/// The interpreter whose sqlite3 module is Debian's own and can load extensions.
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
+
+const LIBRARY: &str = if cfg!(target_os = "macos") { "librejoin.dylib" } else { "librejoin.so" };
+
+/// The path, if it exists. If not: a failed test when REJOIN_REQUIRE names it, else a line on stdout.
+fn there(name: &str, path: PathBuf) -> Option<PathBuf> {
+    if path.exists() {
+        return Some(path);
+    }
+    let required = std::env::var("REJOIN_REQUIRE").unwrap_or_default();
+    assert!(
+        !required.split(',').any(|word| word == name),
+        "{} is not there, and REJOIN_REQUIRE says that it must be",
+        path.display()
+    );
+    println!("skipped: {} is not there; `cargo xtask conformance` makes what this test needs", path.display());
+    None
+}
+
+/// The folder that the test programs lie in: target/debug for target/debug/deps/TEST.
+fn beside_tests(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a running program has a path");
+    let deps = test.parent().expect("a file lies in a folder");
+    deps.parent().expect("deps lies in the folder of its profile").join(name)
+}
+
+fn target() -> PathBuf {
+    beside_tests("..").canonicalize().expect("the target folder holds this test")
+}
