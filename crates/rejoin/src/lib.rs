@@ -7,9 +7,14 @@ mod content;
 pub mod diff;
 mod file_error;
 mod keep;
+mod prepared;
 mod read_only;
+pub mod snapshot;
+pub mod status;
 pub mod track;
 mod user_tables;
+
+pub use rusqlite;
 
 pub use cancel::Cancel;
 pub use file_error::FileError;

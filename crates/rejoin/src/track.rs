@@ -9,13 +9,11 @@ use crate::adapt::{self, Rebuilt, TableSurvey};
 use crate::cancel::Cancel;
 use crate::file_error::{Doing, FileError};
 use crate::keep::keep_copy;
+use crate::prepared::open_prepared;
 use crate::user_tables::{UserTable, is_internal, literal, user_tables};
 
 /// How long to wait for another program's write to end.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Puts the replication engine into a connection.
-pub type Prepare<'a> = &'a dyn Fn(&rejoin_bridge::Connection) -> rejoin_bridge::Result<()>;
 
 /// What to track, and how.
 #[derive(Clone, Debug, Default)]
@@ -59,19 +57,14 @@ pub struct Orphans {
     pub rows: i64,
 }
 
-/// Makes tables of the database at `path` replicate, all of them or none, in one transaction. `prepare` puts the engine
-/// into the connection once it is clear that there is something to do.
+/// Makes tables of the database at `path` replicate, all of them or none, in one transaction. The engine is put
+/// into the connection only once it is clear that there is something to do, so that a refusal leaves no trace.
 ///
 /// Where something is in the way and may not or cannot be adapted, nothing is changed and the report says what.
 ///
 /// # Errors
 /// When the file cannot be read or written, a name is not a table's, or SQLite refuses; nothing is changed then.
-pub fn track(
-    path: &Path,
-    options: &TrackOptions,
-    prepare: Prepare<'_>,
-    cancel: &Cancel,
-) -> Result<TrackReport, FileError> {
+pub fn track(path: &Path, options: &TrackOptions, cancel: &Cancel) -> Result<TrackReport, FileError> {
     let (connection, engine) = open(path, cancel)?;
     let report = in_transaction(&connection, || {
         let surveys = survey_all(&connection, &options.tables)?;
@@ -94,7 +87,7 @@ pub fn track(
         let new: Vec<&str> =
             report.tables.iter().filter(|t| !t.survey.is_tracked).map(|table| table.survey.table.as_str()).collect();
         if !new.is_empty() {
-            prepare(&engine).map_err(|error| FileError::Refused(format!("failed to load the engine: {error}")))?;
+            load_engine(&engine)?;
         }
         for table in new {
             let sql = format!("SELECT crsql_as_crr({})", literal(table));
@@ -132,12 +125,7 @@ pub fn track(
 ///
 /// # Errors
 /// When the file cannot be read or written, a name is not a table's, or SQLite refuses; nothing is changed then.
-pub fn untrack(
-    path: &Path,
-    tables: &[String],
-    prepare: Prepare<'_>,
-    cancel: &Cancel,
-) -> Result<Vec<UserTable>, FileError> {
+pub fn untrack(path: &Path, tables: &[String], cancel: &Cancel) -> Result<Vec<UserTable>, FileError> {
     let (connection, engine) = open(path, cancel)?;
     in_transaction(&connection, || {
         let mut chosen = choose(&connection, tables)?;
@@ -145,7 +133,7 @@ pub fn untrack(
             chosen.retain(|table| table.is_tracked);
         }
         if chosen.iter().any(|table| table.is_tracked) {
-            prepare(&engine).map_err(|error| FileError::Refused(format!("failed to load the engine: {error}")))?;
+            load_engine(&engine)?;
         }
         for table in chosen.iter().filter(|table| table.is_tracked) {
             let sql = format!("SELECT crsql_as_table({})", literal(&table.name));
@@ -156,26 +144,20 @@ pub fn untrack(
 }
 
 fn open(path: &Path, cancel: &Cancel) -> Result<(Connection, rejoin_bridge::Connection), FileError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let doing = || format!("open {}", path.display());
-    if !path.is_file() {
-        return Err(FileError::Refused(format!("{} is not there, or not a file", path.display())));
-    }
-    let opened = rejoin_bridge::linked::open(|_| Ok(()), || Connection::open_with_flags(path, flags));
-    let (connection, engine) = match opened {
-        Ok(both) => both,
-        Err(rejoin_bridge::linked::OpenError::Host(source)) => return Err(source).doing(doing),
-        Err(error) => return Err(FileError::Refused(format!("failed to {}: {error}", doing()))),
-    };
-    cancel.watch(&connection);
-    connection.busy_timeout(BUSY_TIMEOUT).doing(doing)?;
+    let (connection, handle) = open_prepared(path, OpenFlags::SQLITE_OPEN_READ_WRITE, |_| Ok(()), cancel)?;
     // A table that is made anew must not take along the rows that refer to it.
     connection.pragma_update(None, "foreign_keys", false).doing(doing)?;
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).doing(doing)?;
     if connection.is_readonly(MAIN_DB).doing(doing)? {
         return Err(FileError::Refused(format!("{} cannot be written", path.display())));
     }
-    Ok((connection, engine))
+    Ok((connection, handle))
+}
+
+fn load_engine(connection: &rejoin_bridge::Connection) -> Result<(), FileError> {
+    rejoin_engine::register(connection)
+        .map_err(|error| FileError::Refused(format!("failed to load the replication engine: {error}")))
 }
 
 /// All or nothing. A transaction that has written nothing leaves the file untouched.

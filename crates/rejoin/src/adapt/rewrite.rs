@@ -94,7 +94,7 @@ impl Edits<'_> {
         let before = self.tokens.iter().rposition(|token| token.end == start);
         if let Some(at) = before.filter(|at| self.tokens[*at].kind == Kind::Space) {
             // The line end after a `--` comment has to stay.
-            let after_comment = at.checked_sub(1).is_some_and(|at| self.tokens[at].kind == Kind::Comment);
+            let after_comment = at.checked_sub(1).is_some_and(|at| self.tokens[at].text(self.sql).starts_with("--"));
             if !after_comment {
                 start = self.tokens[at].start;
             }
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn comments_keep_their_line_ends() {
         let sql = "CREATE TABLE t(a PRIMARY KEY -- autoincrement? no\n, b -- ref\n REFERENCES p -- end\n)";
-        assert_eq!(rewritten(sql, &[]), "CREATE TABLE t(a PRIMARY KEY -- autoincrement? no\n, b -- ref\n -- end\n)");
+        assert_eq!(rewritten(sql, &[]), "CREATE TABLE t(a PRIMARY KEY -- autoincrement? no\n, b -- ref\n  -- end\n)");
     }
 
     #[test]
