@@ -11,15 +11,27 @@ pub(crate) fn write_value(out: &mut Writer, value: ValueRef<'_>) {
         ValueRef::Null => out.null(),
         ValueRef::Integer(integer) if integer.unsigned_abs() <= COUNTER_MAX as u64 => out.integer(integer),
         ValueRef::Integer(integer) => out.object(|out| out.name("int").string(&integer.to_string())),
-        // A program that reads and writes this text again may turn 1.0 into 1, so only fractions are plain numbers.
-        ValueRef::Real(real) if real.is_finite() && real.fract() != 0.0 => out.raw(&format!("{real:?}")),
-        ValueRef::Real(real) => out.object(|out| out.name("real").hex(&real.to_bits().to_be_bytes())),
+        ValueRef::Real(real) => match plain_real(real) {
+            Some(digits) => out.raw(&digits),
+            None => out.object(|out| out.name("real").hex(&real.to_bits().to_be_bytes())),
+        },
         ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
             Ok(text) => out.string(text),
             Err(_) => out.object(|out| out.name("text").base64(bytes)),
         },
         ValueRef::Blob(bytes) => out.object(|out| out.name("blob").base64(bytes)),
     }
+}
+
+/// The decimal form of a real that every JSON program keeps as it is. Not of whole numbers, because some write 1.0 again
+/// as 1; nor of those with more than 15 digits, or far from 1, which fast parsers read only nearly right.
+fn plain_real(real: f64) -> Option<String> {
+    if real.fract() == 0.0 || !(1e-5..1e15).contains(&real.abs()) {
+        return None;
+    }
+    let decimal = real.to_string();
+    let digits = decimal.bytes().filter(u8::is_ascii_digit).skip_while(|digit| *digit == b'0').count();
+    (digits <= 15).then_some(decimal)
 }
 
 pub(crate) fn read_value(reader: &mut Reader<'_>) -> Result<Value> {
@@ -100,3 +112,75 @@ pub(crate) fn read_key(reader: &mut Reader<'_>) -> Result<PackedKey> {
 }
 
 const MALFORMED_KEY: &str = "a primary key is neither an array of values nor a packed key";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(real: f64) -> String {
+        let mut out = Writer::new();
+        write_value(&mut out, ValueRef::Real(real));
+        let text = out.finish();
+        assert_eq!(read_value(&mut Reader::new(&text)), Ok(Value::Real(real)));
+        text
+    }
+
+    #[test]
+    fn only_reals_that_every_program_reads_exactly_are_plain_numbers() {
+        assert_eq!(text(0.1), "0.1");
+        assert_eq!(text(-1234.5678), "-1234.5678");
+        assert_eq!(text(0.000012), "0.000012");
+        assert_eq!(text(0.1 + 0.2), "{\"real\":\"3fd3333333333334\"}");
+        for hexadecimal in [1.0, 0.0, -0.0, 1e300, 1e-300, f64::INFINITY, f64::MIN_POSITIVE / 2.0] {
+            assert!(text(hexadecimal).starts_with('{'), "{hexadecimal}");
+        }
+    }
+
+    #[test]
+    fn values_in_other_spellings_are_read() {
+        let read = |text: &str| read_value(&mut Reader::new(text));
+        assert_eq!(read("1.0"), Ok(Value::Real(1.0)));
+        assert_eq!(read("1E2"), Ok(Value::Real(100.0)));
+        assert_eq!(read("0.30000000000000004"), Ok(Value::Real(0.1 + 0.2)));
+        assert_eq!(read("{\"int\":\"7\"}"), Ok(Value::Integer(7)));
+        assert_eq!(read("{\"text\":\"YQ==\"}"), Ok(Value::Text(b"a".to_vec())));
+        assert_eq!(read("\"\\u00e9\\ud83d\\ude00\\/\""), Ok(Value::Text("é😀/".as_bytes().to_vec())));
+    }
+
+    #[test]
+    fn what_is_no_value_is_refused() {
+        for text in [
+            "",
+            "true",
+            "[]",
+            "{}",
+            "-",
+            "1.",
+            ".5",
+            "1e",
+            "+1",
+            "01",
+            "-0",
+            "NaN",
+            "1e999",
+            "9007199254740992",
+            "{\"int\":7}",
+            "{\"int\":\"+7\"}",
+            "{\"int\":\"9223372036854775808\"}",
+            "{\"real\":\"7ff8000000000000\"}",
+            "{\"real\":\"00\"}",
+            "{\"blob\":\"AA\"}",
+            "{\"blob\":\"AA==\",\"text\":\"\"}",
+            "{\"number\":1}",
+            "\"",
+            "\"\\ud800\"",
+            "\"\\ud800\\u0041\"",
+            "\"\\x41\"",
+            "\"\\u00\"",
+            "\"\\u+041\"",
+            "\"\n\"",
+        ] {
+            assert!(read_value(&mut Reader::new(text)).is_err(), "{text}");
+        }
+    }
+}
