@@ -1,0 +1,125 @@
+//! What a receipt means to the database whose stream it is about.
+
+use crate::arrivals;
+use crate::error::{Result, StreamError};
+use crate::identity::{Identity, Verdict};
+use crate::rows::OutboundRow;
+use crate::snapshot::no_streams;
+use rejoin_bridge::Connection;
+use rejoin_change::{Cursor, SiteId};
+use rejoin_wire::Receipt;
+
+/// What a receipt did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The acknowledged position is another one than before.
+    pub moved: bool,
+    /// The acknowledged position.
+    pub position: Cursor,
+    /// The present run.
+    pub run: u64,
+    /// The receipt belongs to the present run and names a position of this history. Where it does not, what is in flight
+    /// is in vain: go on from `position`.
+    pub took: bool,
+}
+
+/// Moves the position to where the receiver stands. The receiver decides: what is remembered here is corrected in both
+/// directions. Runs inside an atomic body.
+pub(crate) fn acknowledge(connection: &Connection, mut row: OutboundRow, receipt: &Receipt) -> Result<Acknowledged> {
+    let identity = Identity::load(connection)?.ok_or_else(no_streams)?;
+    check_names(&identity, row.remote, receipt)?;
+    let position = verified_position(&identity, row.run, receipt)?;
+    let before = (row.acked.clone(), row.run, row.run_start.clone());
+    let took = receipt.run == row.run && position != Claimed::Unverifiable;
+    match position {
+        Claimed::Unverifiable if receipt.run == row.run => row.start_next_run(row.since.clone()),
+        position if receipt.run == row.run => row.acked = position.or_since(&row),
+        position => {
+            row.run_start = row.run_start.clone().min(position.or_since(&row));
+            row.acked = row.run_start.clone();
+        }
+    }
+    let moved = before != (row.acked.clone(), row.run, row.run_start.clone());
+    if row.acked < before.0 || row.run != before.1 {
+        arrivals::forget(connection, row.remote)?;
+    } else {
+        arrivals::forget_to(connection, row.remote, &row.acked)?;
+    }
+    if moved || row.last_error.is_some() {
+        row.last_error = None;
+        row.save(connection)?;
+    }
+    Ok(Acknowledged { moved, position: row.acked, run: row.run, took })
+}
+
+/// Where a receiver says it stands, as far as that can be believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Claimed {
+    /// At a position of this history.
+    At(Cursor),
+    /// It has nothing yet.
+    Nowhere,
+    /// At something that this database did not mark, or no longer can tell.
+    Unverifiable,
+}
+
+impl Claimed {
+    fn or_since(self, row: &OutboundRow) -> Cursor {
+        match self {
+            Claimed::At(cursor) => cursor,
+            Claimed::Nowhere | Claimed::Unverifiable => row.since.clone(),
+        }
+    }
+}
+
+fn check_names(identity: &Identity, remote: SiteId, receipt: &Receipt) -> Result<()> {
+    if receipt.receiver != remote {
+        return Err(StreamError::PeerMisbehaved(format!(
+            "the receipt comes from {}, and this stream goes to {remote}; give it to the stream whose remote it names",
+            receipt.receiver
+        )));
+    }
+    if identity.former_ids.contains(&receipt.sender) {
+        return Err(StreamError::remote_is_late(identity.site_id, receipt.sender, "receipt"));
+    }
+    if receipt.sender != identity.site_id {
+        return Err(StreamError::PeerMisbehaved(format!(
+            "the receipt is about the stream of {}, and this database is {}",
+            receipt.sender, identity.site_id
+        )));
+    }
+    Ok(())
+}
+
+/// Fails where the receipt proves that this database is a copy, or an older state, of the one that it is about. `run` is
+/// the present run of the stream to that receiver.
+pub(crate) fn verified_position(identity: &Identity, run: u64, receipt: &Receipt) -> Result<Claimed> {
+    let receiver = receipt.receiver;
+    if receipt.run > run {
+        return Err(StreamError::here(format!(
+            "{receiver} has packages of run {} from this database, which is at run {run}: this file is an older state \
+             of the one that sent them",
+            receipt.run
+        )));
+    }
+    if let Some(as_of) = &receipt.as_of {
+        let end = Cursor::end_of_version(as_of.head);
+        if identity.verify(&end, &as_of.mark) == Verdict::Another {
+            return Err(another_history(identity, receiver, "heard of the head", &end));
+        }
+    }
+    let Some(position) = &receipt.position else { return Ok(Claimed::Nowhere) };
+    match identity.verify(&position.cursor, &position.mark) {
+        Verdict::Ours => Ok(Claimed::At(position.cursor.clone())),
+        Verdict::Unverifiable => Ok(Claimed::Unverifiable),
+        Verdict::Another => Err(another_history(identity, receiver, "holds the position", &position.cursor)),
+    }
+}
+
+fn another_history(identity: &Identity, receiver: SiteId, what: &str, cursor: &Cursor) -> StreamError {
+    StreamError::here(format!(
+        "{receiver} {what} {cursor} of a database with this one's site id {} but another history: this file is a copy of \
+         it, or was restored from a backup",
+        identity.site_id
+    ))
+}

@@ -1,0 +1,102 @@
+//! One consistent state of the database, for everything that a package says.
+
+use crate::engine_facts;
+use crate::error::{Result, StreamError, atomically};
+use crate::identity::Identity;
+use crate::rows::OutboundRow;
+use crate::sql;
+use rejoin_bridge::{Connection, Statement};
+use rejoin_change::Cursor;
+
+/// A read transaction, held while this lives, in which `head <= identity.witnessed`.
+///
+/// A statement without a table holds no transaction, and statements nested in it would each see a state of their own.
+/// So one statement is kept standing on its row, and SQLite keeps the transaction for it.
+pub(crate) struct Snapshot {
+    pub identity: Identity,
+    /// The newest stored db_version.
+    pub head: i64,
+    _held: Statement,
+}
+
+impl Snapshot {
+    /// Raises the witnessed head where needed, in a write of its own that is durable before this returns.
+    pub fn open(connection: &Connection) -> Result<Snapshot> {
+        if connection.has_write_transaction() {
+            return Err(StreamError::Misuse(
+                "an outbound stream cannot be read while this connection has uncommitted writes, because they may be \
+                 rolled back; COMMIT first, then read"
+                    .into(),
+            ));
+        }
+        for _ in 0..ATTEMPTS_MAX {
+            let snapshot = Snapshot::hold(connection)?;
+            let schema_version = engine_facts::schema_version(connection)?;
+            if snapshot.head <= snapshot.identity.witnessed && schema_version == snapshot.identity.schema_version {
+                return Ok(snapshot);
+            }
+            let head = snapshot.head;
+            drop(snapshot);
+            refuse_where_nothing_lasts(connection, head)?;
+            raise_witness(connection)?;
+        }
+        Err(StreamError::Store(rejoin_bridge::Error::new(
+            rejoin_bridge::code::BUSY,
+            "other connections kept writing while the stream was about to be read; try again",
+        )))
+    }
+
+    fn hold(connection: &Connection) -> Result<Snapshot> {
+        let mut held = connection.prepare(sql::HOLD_SNAPSHOT)?;
+        held.step()?;
+        let identity = Identity::load(connection)?.ok_or_else(no_streams)?;
+        Ok(Snapshot { identity, head: engine_facts::head(connection)?, _held: held })
+    }
+}
+
+fn refuse_where_nothing_lasts(connection: &Connection, head: i64) -> Result<()> {
+    let why = if connection.is_readonly() {
+        "the database is open for reading only; read the stream on a connection that may write"
+    } else if !connection.is_autocommit() {
+        "inside an open transaction nothing durable can be written; COMMIT first, then read"
+    } else {
+        return Ok(());
+    };
+    Err(StreamError::Misuse(format!(
+        "version {head} must be noted in the file before a package of it may leave, but {why}"
+    )))
+}
+
+fn raise_witness(connection: &Connection) -> Result<()> {
+    atomically(connection, || {
+        let mut identity = Identity::load(connection)?.ok_or_else(no_streams)?;
+        let schema_version = engine_facts::schema_version(connection)?;
+        if identity.schema_version != schema_version && identity.witnessed > 0 {
+            resend_newest_version(connection, &identity)?;
+        }
+        let head = engine_facts::head(connection)?;
+        identity.witness(connection, head, schema_version)
+    })
+}
+
+/// A change of the schema can stamp cells late: at the version that was the newest, and nowhere below it.
+fn resend_newest_version(connection: &Connection, identity: &Identity) -> Result<()> {
+    let before_newest = Cursor::end_of_version(identity.witnessed - 1);
+    for mut row in OutboundRow::all(connection)? {
+        let from = row.acked.clone().min(before_newest.clone());
+        row.start_next_run(from);
+        row.save(connection)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn no_streams() -> StreamError {
+    StreamError::Misuse(
+        "the bookkeeping of the streams is not in this database (was the table crsql_streams dropped?); drop the stream \
+         and make it again"
+            .into(),
+    )
+}
+
+/// How often a head that moves on meanwhile is chased.
+const ATTEMPTS_MAX: usize = 16;

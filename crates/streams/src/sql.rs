@@ -1,0 +1,155 @@
+//! The SQL of this crate, each statement once. `crsql_changes`, `crsql_master`, `crsql_site_id` and the clock tables are
+//! the engine's, built in or original; everything else is the streams' own.
+
+pub const CREATE_BOOKKEEPING: &str = "CREATE VIRTUAL TABLE main.crsql_streams USING crsql_streams";
+
+/// Made with the virtual table `crsql_streams`, whose shadow tables they are. Cursors are kept as their bytes.
+pub const CREATE_SHADOW_TABLES: &str = "
+CREATE TABLE main.crsql_streams_meta (name TEXT PRIMARY KEY, value);
+CREATE TABLE main.crsql_streams_epochs (first_version INTEGER PRIMARY KEY, nonce BLOB NOT NULL);
+CREATE TABLE main.crsql_streams_outbound (
+  remote BLOB PRIMARY KEY, name TEXT, open INTEGER NOT NULL,
+  since BLOB NOT NULL, run INTEGER NOT NULL, run_start BLOB NOT NULL, acked BLOB NOT NULL, sent BLOB,
+  exclude_sites BLOB NOT NULL, local_only INTEGER NOT NULL, format TEXT NOT NULL,
+  package_bytes_max INTEGER NOT NULL, package_changes_max INTEGER,
+  last_error TEXT, last_active INTEGER);
+CREATE TABLE main.crsql_streams_inbound (
+  remote BLOB PRIMARY KEY, name TEXT, open INTEGER NOT NULL, run INTEGER NOT NULL,
+  position BLOB, mark BLOB, as_of_head INTEGER, as_of_mark BLOB, applied INTEGER NOT NULL, on_gap TEXT NOT NULL,
+  last_error TEXT, last_active INTEGER);
+CREATE TABLE main.crsql_streams_arrivals (
+  remote BLOB NOT NULL, after_version INTEGER NOT NULL, last_version INTEGER NOT NULL,
+  PRIMARY KEY (remote, after_version)) WITHOUT ROWID;
+";
+
+pub const DROP_SHADOW_TABLES: &str = "
+DROP TABLE IF EXISTS main.crsql_streams_meta;
+DROP TABLE IF EXISTS main.crsql_streams_epochs;
+DROP TABLE IF EXISTS main.crsql_streams_outbound;
+DROP TABLE IF EXISTS main.crsql_streams_inbound;
+DROP TABLE IF EXISTS main.crsql_streams_arrivals;
+";
+
+pub const SHADOW_SUFFIXES: &[&str] = &["meta", "epochs", "outbound", "inbound", "arrivals"];
+
+pub const HAS_BOOKKEEPING: &str = "SELECT 1 FROM main.sqlite_master WHERE name = 'crsql_streams_meta'";
+pub const SCHEMA_VERSION: &str = "PRAGMA main.schema_version";
+
+pub const READ_META: &str = "SELECT name, value FROM main.crsql_streams_meta";
+pub const WRITE_META: &str = "INSERT OR REPLACE INTO main.crsql_streams_meta(name, value) VALUES (?1, ?2)";
+pub const READ_EPOCHS: &str = "SELECT first_version, nonce FROM main.crsql_streams_epochs ORDER BY first_version";
+pub const DROP_EPOCHS_FROM: &str = "DELETE FROM main.crsql_streams_epochs WHERE first_version >= ?1";
+pub const WRITE_EPOCH: &str = "INSERT INTO main.crsql_streams_epochs(first_version, nonce) VALUES (?1, ?2)";
+pub const DROP_EPOCHS_BEFORE: &str = "DELETE FROM main.crsql_streams_epochs WHERE first_version < ?1";
+
+const OUTBOUND_COLUMNS: &str = "remote, name, open, since, run, run_start, acked, sent, exclude_sites, local_only, \
+ format, package_bytes_max, package_changes_max, last_error, last_active";
+
+pub fn read_outbound(condition: &str) -> String {
+    format!("SELECT {OUTBOUND_COLUMNS} FROM main.crsql_streams_outbound WHERE {condition} ORDER BY rowid")
+}
+
+/// The last column is the present time, in unix milliseconds.
+pub fn write_outbound() -> String {
+    format!(
+        "INSERT OR REPLACE INTO main.crsql_streams_outbound({OUTBOUND_COLUMNS})
+ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, {NOW_MS})"
+    )
+}
+
+const INBOUND_COLUMNS: &str = "remote, name, open, run, position, mark, as_of_head, as_of_mark, applied, on_gap, \
+ last_error, last_active";
+
+pub fn read_inbound(condition: &str) -> String {
+    format!("SELECT {INBOUND_COLUMNS} FROM main.crsql_streams_inbound WHERE {condition} ORDER BY rowid")
+}
+
+/// The last column is the present time, in unix milliseconds.
+pub fn write_inbound() -> String {
+    format!(
+        "INSERT OR REPLACE INTO main.crsql_streams_inbound({INBOUND_COLUMNS})
+ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, {NOW_MS})"
+    )
+}
+
+pub const BY_REMOTE: &str = "remote = ?1";
+pub const BY_NAME: &str = "name = ?1 COLLATE NOCASE AND open";
+pub const OPEN: &str = "open";
+const NOW_MS: &str = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)";
+
+pub const FORGET_POSITIONS: &str = "
+DELETE FROM main.crsql_streams_outbound WHERE NOT open;
+UPDATE main.crsql_streams_outbound SET run = 0, run_start = since, acked = since, sent = NULL, last_error = NULL;
+DELETE FROM main.crsql_streams_inbound WHERE NOT open;
+UPDATE main.crsql_streams_inbound SET run = 0, position = NULL, mark = NULL, as_of_head = NULL, as_of_mark = NULL,
+  applied = 0, last_error = NULL;
+DELETE FROM main.crsql_streams_arrivals;
+DELETE FROM main.crsql_streams_epochs;
+";
+
+pub const READ_ARRIVALS: &str = "SELECT after_version, last_version FROM main.crsql_streams_arrivals
+ WHERE remote = ?1 ORDER BY after_version";
+pub const WRITE_ARRIVAL: &str =
+    "INSERT OR REPLACE INTO main.crsql_streams_arrivals(remote, after_version, last_version)
+ VALUES (?1, ?2, ?3)";
+pub const GROW_ARRIVAL: &str = "UPDATE main.crsql_streams_arrivals SET last_version = ?3
+ WHERE remote = ?1 AND last_version = ?2";
+pub const DROP_ARRIVALS: &str = "DELETE FROM main.crsql_streams_arrivals WHERE remote = ?1";
+pub const DROP_ARRIVALS_TO: &str = "DELETE FROM main.crsql_streams_arrivals WHERE remote = ?1 AND last_version <= ?2";
+pub const DROP_OTHERS_ARRIVALS_FROM: &str = "DELETE FROM main.crsql_streams_arrivals
+ WHERE remote <> ?1 AND last_version >= ?2";
+
+/// The names that matter of the engine's own tables, with room for false positives: `_` stands for any letter.
+pub const ENGINE_TABLES: &str = "SELECT name FROM main.sqlite_master WHERE type = 'table'
+ AND (name LIKE '%\\_\\_crsql\\_clock' ESCAPE '\\' OR name IN ('crsql_master', 'crsql_site_id', 'crsql_tracked_peers'))";
+pub const CLOCK_SUFFIX: &str = "__crsql_clock";
+
+/// One row, one column: the newest stored db_version of these clock tables, NULL where there is none.
+pub fn newest_version<'a>(clock_tables: impl Iterator<Item = &'a String>) -> String {
+    let each: Vec<String> =
+        clock_tables.map(|table| format!("SELECT max(db_version) AS v FROM main.{}", quoted(table))).collect();
+    format!("SELECT max(v) FROM ({})", each.join(" UNION ALL "))
+}
+
+pub const COMPACTED_VERSION: &str = "SELECT value FROM main.crsql_master WHERE key = 'pre_compact_dbversion'";
+
+pub const STORED_SITE_ID: &str = "SELECT site_id FROM main.crsql_site_id WHERE ordinal = 0";
+pub const ENGINE_SITE_ID: &str = "SELECT crsql_site_id()";
+
+/// Keeps a read transaction as long as it stands on its one row.
+pub const HOLD_SNAPSHOT: &str = "SELECT count(*) FROM main.sqlite_master";
+
+const CHANGE_COLUMNS: &str = "\"table\", pk, cid, val, col_version, db_version, site_id, cl, seq";
+
+pub fn read_changes_of_version() -> String {
+    format!("SELECT {CHANGE_COLUMNS} FROM crsql_changes WHERE db_version = ?1 AND seq >= ?2 ORDER BY db_version, seq")
+}
+
+pub fn read_changes_after_version() -> String {
+    format!("SELECT {CHANGE_COLUMNS} FROM crsql_changes WHERE db_version > ?1 ORDER BY db_version, seq")
+}
+
+/// The receiver numbers what it receives: version 0 becomes the version of this transaction.
+pub fn merge_change() -> String {
+    format!(
+        "INSERT INTO crsql_changes({CHANGE_COLUMNS})
+ VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, crsql_increment_and_get_seq())"
+    )
+}
+
+pub const ROWS_IMPACTED: &str = "SELECT crsql_rows_impacted()";
+
+pub const TABLE_COLUMNS: &str = "SELECT name, pk FROM pragma_table_info(?1, 'main')";
+
+pub const NEXT_ORDINAL: &str = "SELECT max(ordinal) + 1 FROM main.crsql_site_id";
+pub const SET_OWN_SITE_ID: &str = "UPDATE main.crsql_site_id SET site_id = ?1 WHERE ordinal = 0";
+pub const ADD_SITE_ID: &str = "INSERT INTO main.crsql_site_id(site_id, ordinal) VALUES (?1, ?2)";
+pub const FORGET_SENT_PEERS: &str = "DELETE FROM main.crsql_tracked_peers WHERE event = 1";
+
+pub fn disown_changes(clock_table: &str) -> String {
+    format!("UPDATE main.{} SET site_id = ?1 WHERE site_id = 0", quoted(clock_table))
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

@@ -1,0 +1,132 @@
+use super::{arguments, given, package_value, refuse_other_schemas};
+use crate::error::StreamError;
+use crate::inbound::Inbound;
+use crate::streams::{Direction, Streams};
+use rejoin_bridge::{
+    Columns, Connection, IndexInfo, Module, ModuleKind, Output, Result, Table, TableArgs, TableCursor, Update, ValueRef,
+};
+use rejoin_change::{Cursor, SiteId};
+
+/// `crsql_inbound_stream`: always one row, which says where the stream stands; packages are inserted.
+pub(super) struct InboundModule;
+
+impl Module for InboundModule {
+    type Table = InboundTable;
+    const KIND: ModuleKind = ModuleKind::Created;
+
+    fn connect(&self, connection: &Connection, args: &TableArgs<'_>, creating: bool) -> Result<(String, InboundTable)> {
+        refuse_other_schemas(args)?;
+        let (remote, options) = arguments::inbound(&args.arguments)?;
+        if creating {
+            let streams = Streams::of(connection)?;
+            streams.open_inbound(remote, Some(args.table), &options)?;
+            streams.expect_schema_change_of_creating()?;
+        }
+        Ok((DECLARATION.into(), InboundTable { connection: connection.clone(), remote }))
+    }
+}
+
+const DECLARATION: &str = "CREATE TABLE stream(last_seen BLOB, receipt TEXT, applied INTEGER, needs TEXT,
+ staged_bytes INTEGER, parked INTEGER, last_error TEXT, package HIDDEN)";
+const PACKAGE: usize = 7;
+
+pub(super) struct InboundTable {
+    connection: Connection,
+    remote: SiteId,
+}
+
+impl InboundTable {
+    fn insert(&self, columns: &Columns<'_>) -> crate::error::Result<i64> {
+        if (0..PACKAGE).any(|index| given(columns.get(index)).is_some()) {
+            return Err(StreamError::Misuse(
+                "an inbound stream takes packages only: INSERT INTO it (package) VALUES (…)".into(),
+            ));
+        }
+        self.inbound().apply(package_value(columns.get(PACKAGE))?)?;
+        Ok(1)
+    }
+
+    fn inbound(&self) -> Inbound {
+        Inbound::new(self.connection.clone(), self.remote)
+    }
+}
+
+impl Table for InboundTable {
+    type Cursor = InboundCursor;
+
+    fn best_index(&self, index: &mut IndexInfo) -> Result<()> {
+        index.set_cost(1.0);
+        index.set_rows(1);
+        Ok(())
+    }
+
+    fn open(&self) -> Result<InboundCursor> {
+        Ok(InboundCursor { inbound: self.inbound(), row: [const { Output::Null }; PACKAGE], done: true })
+    }
+
+    fn update(&self, change: &Update<'_>) -> Result<i64> {
+        match change {
+            Update::Insert { columns, .. } => Ok(self.insert(columns)?),
+            Update::Update { .. } => {
+                let text = "an inbound stream cannot be updated; INSERT INTO it (package) VALUES (…)";
+                Err(StreamError::Misuse(text.into()).into())
+            }
+            Update::Delete { .. } => {
+                let text = "an inbound stream cannot be deleted from; DROP TABLE forgets its position";
+                Err(StreamError::Misuse(text.into()).into())
+            }
+        }
+    }
+
+    fn destroy(&self) -> Result<()> {
+        let streams = Streams::of(&self.connection)?;
+        streams.close_inbound(self.remote)?;
+        Ok(streams.expect_schema_change_of_dropping()?)
+    }
+
+    fn rename(&self, new_name: &str) -> Result<()> {
+        Ok(Streams::of(&self.connection)?.rename(Direction::Inbound, self.remote, new_name)?)
+    }
+}
+
+pub(super) struct InboundCursor {
+    inbound: Inbound,
+    row: [Output<'static>; PACKAGE],
+    done: bool,
+}
+
+impl TableCursor for InboundCursor {
+    fn filter(&mut self, _: i32, _: &str, _: &[ValueRef<'_>]) -> Result<()> {
+        let row = self.inbound.row()?;
+        let receipt = self.inbound.receipt()?;
+        self.row = [
+            row.cursor().map(Cursor::to_bytes).into(),
+            receipt.to_text().into(),
+            row.applied.into(),
+            // Packages are taken in order only, so nothing behind the position is ever held.
+            "[]".into(),
+            0.into(),
+            0.into(),
+            row.last_error.into(),
+        ];
+        self.done = false;
+        Ok(())
+    }
+
+    fn next(&mut self) -> Result<()> {
+        self.done = true;
+        Ok(())
+    }
+
+    fn eof(&self) -> bool {
+        self.done
+    }
+
+    fn column(&self, index: i32) -> Result<Output<'_>> {
+        Ok(usize::try_from(index).ok().and_then(|index| self.row.get(index)).cloned().unwrap_or(Output::Null))
+    }
+
+    fn rowid(&self) -> Result<i64> {
+        Ok(1)
+    }
+}
