@@ -1,0 +1,88 @@
+//! Which tables can be tracked. The messages are the original's, which applications know.
+
+use crate::catalogue::{key_and_other_columns, table_sql};
+use crate::sql;
+use rejoin_bridge::{Connection, Error, Result};
+
+/// Fails with the first reason why a table cannot be tracked.
+pub(crate) fn check(connection: &Connection, table: &str) -> Result<()> {
+    match first_obstacle(connection, table)? {
+        None => Ok(()),
+        Some(obstacle) => Err(Error::failed(obstacle)),
+    }
+}
+
+fn first_obstacle(connection: &Connection, table: &str) -> Result<Option<String>> {
+    let holds =
+        |sql: &str| -> Result<bool> { Ok(connection.prepare(sql)?.query_row(&[table.into()], |_| Ok(()))?.is_some()) };
+    if holds(sql::HAS_OTHER_UNIQUE_INDEX)? {
+        return Ok(Some(format!(
+            "Table {table} has unique indices besidesthe primary key. This is not allowed for CRRs"
+        )));
+    }
+    let counts = connection
+        .prepare(sql::KEY_COLUMN_COUNTS)?
+        .query_row(&[table.into()], |row| Ok((row.column_i64(0), row.column_i64(1))))?;
+    let (key_columns, not_null) = counts.unwrap_or((0, 0));
+    let create = table_sql(connection, table)?.map(|(_, create)| create.to_ascii_lowercase());
+    let Some(create) = create.filter(|_| not_null > 0) else {
+        return Ok(Some(format!(
+            "Table {table} has no primary key or primary key is nullable. \
+             CRRs must have a non nullable primary key"
+        )));
+    };
+    if not_null < key_columns {
+        return Ok(Some(format!(
+            "Table {table} has composite primary key part of which is nullable. \
+             CRRs must have a non nullable primary key"
+        )));
+    }
+    if create.contains("autoincrement") {
+        return Ok(Some(format!(
+            "{table} has auto-increment primary keys. This is likely a mistake as two concurrent nodes will assign \
+             unrelated rows the same primary key. Either use a primary key that represents the identity of your row or \
+             use a database friendly UUID such as UUIDv7"
+        )));
+    }
+    if holds(sql::HAS_FOREIGN_KEY)? {
+        return Ok(Some(format!(
+            "Table {table} has checked foreign key constraints. CRRs may have foreign keys but must not have checked \
+             foreign key constraints as they can be violated by row level security or replication."
+        )));
+    }
+    if holds(sql::HAS_REQUIRED_COLUMN)? {
+        return Ok(Some(format!(
+            "Table {table} has a NOT NULL column without a DEFAULT VALUE. This is not allowed as it prevents forwards \
+             and backwards compatibility between schema versions. Make the column nullable or assign a default value \
+             to it."
+        )));
+    }
+    other_obstacle(connection, table, &create)
+}
+
+/// What the original accepts and then fails on.
+fn other_obstacle(connection: &Connection, table: &str, create: &str) -> Result<Option<String>> {
+    if create.trim_start().starts_with("create virtual") {
+        return Ok(Some(format!("Table {table} is a virtual table, which cannot be tracked")));
+    }
+    let (keys, columns) = key_and_other_columns(connection, table)?;
+    if columns.iter().any(|column| column == rejoin_change::SENTINEL) {
+        return Ok(Some(format!(
+            "Table {table} has a column named \"-1\", which stands for the row itself in a CRR: rename the column"
+        )));
+    }
+    let arguments_max = connection.limit(LIMIT_FUNCTION_ARG);
+    let arguments = 1 + 2 * (keys.len() + columns.len());
+    if i32::try_from(arguments).is_ok_and(|arguments| arguments <= arguments_max) {
+        return Ok(None);
+    }
+    Ok(Some(format!(
+        "Table {table} has {} columns; at most {} can be tracked, because a trigger passes every old and new value as \
+         an argument and this SQLite takes {arguments_max} arguments",
+        keys.len() + columns.len(),
+        (arguments_max - 1) / 2
+    )))
+}
+
+/// SQLite's number for the limit of a function's arguments.
+const LIMIT_FUNCTION_ARG: i32 = 6;

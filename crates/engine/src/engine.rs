@@ -1,0 +1,245 @@
+use crate::catalogue::{Catalogue, Tracked};
+use crate::{database, sql};
+use rejoin_bridge::{Connection, Error, Result, TransactionJoin, TransactionObserver};
+use rejoin_change::COUNTER_MAX;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
+
+/// What the engine remembers of one connection.
+///
+/// `stored db_version <= db_version < pending`, where they are known. No borrow of `catalogue` lives across SQL.
+pub(crate) struct Engine {
+    pub(crate) connection: Connection,
+    join: OnceCell<TransactionJoin>,
+    /// Version of the last committed transaction; none where it has to be read again.
+    db_version: Cell<Option<i64>>,
+    /// The version that the writes of the running transaction carry; none before the first.
+    pending: Cell<Option<i64>>,
+    /// Number of the next event of the running transaction.
+    seq: Cell<i64>,
+    /// True where the running transaction has stored something under `pending`.
+    stored: Cell<bool>,
+    /// True where a part of the running transaction was undone, so that `pending` may be stored nowhere.
+    rewound: Cell<bool>,
+    /// True from the engine's first write in a transaction to the transaction's end: nobody else can write meanwhile.
+    writing: Cell<bool>,
+    /// `PRAGMA data_version` as of `db_version`.
+    data_version: Cell<i64>,
+    sync_bit: Cell<i64>,
+    rows_impacted: Cell<i64>,
+    /// The tracked tables, and the schema cookie as of which they were read.
+    catalogue: RefCell<Option<(i64, Rc<Catalogue>)>>,
+    /// True where `catalogue` shows a schema that may yet be rolled back.
+    catalogue_provisional: Cell<bool>,
+}
+
+impl Engine {
+    /// The engine's state on a connection, told of the ends of its transactions.
+    pub(crate) fn attach(connection: &Connection) -> Result<Rc<Engine>> {
+        let engine = Rc::new(Engine {
+            connection: connection.clone(),
+            join: OnceCell::new(),
+            db_version: Cell::new(None),
+            pending: Cell::new(None),
+            seq: Cell::new(0),
+            stored: Cell::new(false),
+            rewound: Cell::new(false),
+            writing: Cell::new(false),
+            data_version: Cell::new(-1),
+            sync_bit: Cell::new(0),
+            rows_impacted: Cell::new(0),
+            catalogue: RefCell::new(None),
+            catalogue_provisional: Cell::new(false),
+        });
+        let join = connection.observe_transactions(engine.clone())?;
+        engine.join.get_or_init(|| join);
+        Ok(engine)
+    }
+
+    /// Called before every write of the engine: makes sure that it learns how the transaction ends.
+    pub(crate) fn begin_write(&self) -> Result<()> {
+        if self.writing.get() {
+            return Ok(());
+        }
+        self.join()?;
+        self.refresh_data_version()?;
+        self.writing.set(true);
+        Ok(())
+    }
+
+    fn join(&self) -> Result<()> {
+        self.join.get().map_or(Ok(()), TransactionJoin::join)
+    }
+
+    /// The version of the last committed transaction.
+    pub(crate) fn db_version(&self) -> Result<i64> {
+        if !self.writing.get() {
+            self.refresh_data_version()?;
+        }
+        if let Some(known) = self.db_version.get() {
+            return Ok(known);
+        }
+        let stored = self.stored_db_version()?;
+        self.db_version.set(Some(stored));
+        Ok(stored)
+    }
+
+    /// The version for writes of the running transaction, which is at least `floor`. Only a version under which
+    /// something is stored counts at commit; see [`Engine::stamp`].
+    pub(crate) fn next_db_version(&self, floor: i64) -> Result<i64> {
+        if floor > COUNTER_MAX {
+            return Err(Error::failed(format!("{floor} is no version: the largest is {COUNTER_MAX}")));
+        }
+        let next = (self.db_version()?.saturating_add(1)).max(self.pending.get().unwrap_or(0)).max(floor);
+        self.pending.set(Some(next));
+        Ok(next)
+    }
+
+    /// The version for something that is stored now.
+    pub(crate) fn stamp(&self, floor: i64) -> Result<i64> {
+        let version = self.next_db_version(floor)?;
+        self.stored.set(true);
+        Ok(version)
+    }
+
+    /// The number of the next event.
+    pub(crate) fn seq(&self) -> i64 {
+        self.seq.get()
+    }
+
+    /// Takes numbers for so many events; returns the first.
+    pub(crate) fn take_seq(&self, events: usize) -> i64 {
+        self.seq.replace(self.seq.get() + events as i64)
+    }
+
+    pub(crate) fn sync_bit(&self) -> i64 {
+        self.sync_bit.get()
+    }
+
+    pub(crate) fn set_sync_bit(&self, value: i64) {
+        self.sync_bit.set(value);
+    }
+
+    /// Keeps the triggers of tracked tables from recording what is written until the guard goes.
+    pub(crate) fn without_recording(&self) -> SyncBit<'_> {
+        SyncBit { engine: self, before: self.sync_bit.replace(1) }
+    }
+
+    pub(crate) fn rows_impacted(&self) -> i64 {
+        self.rows_impacted.get()
+    }
+
+    pub(crate) fn add_rows_impacted(&self, rows: i64) {
+        self.rows_impacted.set(self.rows_impacted.get() + rows);
+    }
+
+    /// The tracked tables as the schema is now, also inside a transaction that has changed it.
+    pub(crate) fn catalogue(&self) -> Result<Rc<Catalogue>> {
+        let cookie = self.pragma(sql::SCHEMA_VERSION)?;
+        if let Some((seen, catalogue)) = &*self.catalogue.borrow() {
+            if *seen == cookie {
+                return Ok(catalogue.clone());
+            }
+        }
+        let catalogue = Rc::new(Catalogue::load(&self.connection)?);
+        // The schema of an open write transaction can be rolled back, and another change can then reach the same cookie.
+        let provisional = self.connection.has_write_transaction();
+        if provisional && self.join().is_err() {
+            self.catalogue.replace(None);
+            return Ok(catalogue);
+        }
+        self.catalogue_provisional.set(provisional);
+        self.catalogue.replace(Some((cookie, catalogue.clone())));
+        Ok(catalogue)
+    }
+
+    /// Finds a table by the exact name under which it is tracked.
+    pub(crate) fn table(&self, name: &str) -> Result<Option<Rc<Tracked>>> {
+        Ok(self.catalogue()?.find(name).cloned())
+    }
+
+    /// Reads the tracked tables anew at next use.
+    pub(crate) fn forget_catalogue(&self) {
+        self.catalogue.replace(None);
+    }
+
+    /// The committed version is read again at next use.
+    pub(crate) fn forget_db_version(&self) {
+        self.db_version.set(None);
+    }
+
+    /// When another connection has committed, what is remembered of the stored version is out of date.
+    fn refresh_data_version(&self) -> Result<()> {
+        let now = self.pragma(sql::DATA_VERSION)?;
+        if self.data_version.replace(now) != now {
+            self.db_version.set(None);
+        }
+        Ok(())
+    }
+
+    fn stored_db_version(&self) -> Result<i64> {
+        let mut stored = database::read_master(&self.connection, "pre_compact_dbversion")?;
+        for table in self.catalogue()?.tables() {
+            let mut highest = self.connection.cached(&sql::highest_db_version(&table.name))?;
+            let of_table = highest.query_row(&[], |row| Ok(row.column_i64(0)))?;
+            stored = stored.max(of_table.unwrap_or(0));
+        }
+        Ok(stored)
+    }
+
+    fn pragma(&self, sql: &str) -> Result<i64> {
+        let value = self.connection.cached(sql)?.query_row(&[], |row| Ok(row.column_i64(0)))?;
+        value.ok_or_else(|| Error::failed(format!("SQLite did not answer {sql}")))
+    }
+
+    fn end_transaction(&self) {
+        self.pending.set(None);
+        self.seq.set(0);
+        self.stored.set(false);
+        self.rewound.set(false);
+        self.writing.set(false);
+        self.rows_impacted.set(0);
+    }
+}
+
+impl TransactionObserver for Engine {
+    fn committed(&self) {
+        if self.stored.get() {
+            self.db_version.set(self.pending.get().filter(|_| !self.rewound.get()));
+        }
+        self.catalogue_provisional.set(false);
+        self.end_transaction();
+    }
+
+    fn rolled_back(&self) {
+        self.db_version.set(None);
+        self.rewind_catalogue();
+        self.end_transaction();
+    }
+
+    /// Numbers that were taken stay taken: gaps are harmless, numbers used twice are not.
+    fn rolled_back_to(&self, _: i32) {
+        self.rewound.set(true);
+        self.rewind_catalogue();
+    }
+}
+
+impl Engine {
+    fn rewind_catalogue(&self) {
+        if self.catalogue_provisional.replace(false) {
+            self.catalogue.replace(None);
+        }
+    }
+}
+
+/// While it lives, writes to tracked tables are not recorded. Puts the bit back on every path.
+pub(crate) struct SyncBit<'a> {
+    engine: &'a Engine,
+    before: i64,
+}
+
+impl Drop for SyncBit<'_> {
+    fn drop(&mut self) {
+        self.engine.sync_bit.set(self.before);
+    }
+}

@@ -1,0 +1,178 @@
+//! What the triggers of a tracked table call: the clock rows of a local write, in the same transaction as the write.
+
+use crate::catalogue::Tracked;
+use crate::engine::Engine;
+use crate::values::{stored_alike, to_change};
+use rejoin_bridge::{Call, Error, Output, Result, ValueRef};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// `crsql_after_insert(table, keys…)`.
+pub(crate) fn after_insert(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Output<'static>> {
+    let write = Write::begin(engine, call)?;
+    let table = &*write.table;
+    let keys = write.values(1, table.keys.len(), 1 + table.keys.len())?;
+    let (key, existed) = write.key(&keys)?;
+    if table.columns.is_empty() {
+        write.sentinel(&table.sql.created, key)?;
+    } else if existed {
+        write.sentinel(&table.sql.recreated, key)?;
+        write.cells(&table.sql.touch_cells, key)?;
+    } else {
+        // A row's first life needs no sentinel.
+        write.cells(&table.sql.add_cells, key)?;
+    }
+    Ok(Output::Integer(0))
+}
+
+/// `crsql_after_update(table, new keys…, old keys…, new columns…, old columns…)`.
+pub(crate) fn after_update(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Output<'static>> {
+    let write = Write::begin(engine, call)?;
+    let table = &*write.table;
+    let (keys, columns) = (table.keys.len(), table.columns.len());
+    let expected = 1 + 2 * (keys + columns);
+    let new_keys = write.values(1, keys, expected)?;
+    let old_keys = write.values(1 + keys, keys, expected)?;
+    let new_columns = write.values(1 + 2 * keys, columns, expected)?;
+    let old_columns = write.values(1 + 2 * keys + columns, columns, expected)?;
+
+    let changed: Vec<usize> = (0..columns).filter(|i| !stored_alike(new_columns[*i], old_columns[*i])).collect();
+    let key_changed = new_keys.iter().zip(&old_keys).any(|(new, old)| differ(*new, *old));
+    if changed.is_empty() && !key_changed {
+        return Ok(Output::Integer(0));
+    }
+    let (new_key, _) = write.key(&new_keys)?;
+    if key_changed {
+        let (old_key, _) = write.key(&old_keys)?;
+        // Keys that are equal as numbers, 1 and 1.0, are one key: the row has not moved.
+        if old_key != new_key {
+            write.move_row(old_key, new_key)?;
+        }
+    }
+    for column in changed {
+        write.cell(new_key, &table.columns[column])?;
+    }
+    Ok(Output::Integer(0))
+}
+
+/// `crsql_after_delete(table, keys…)`.
+pub(crate) fn after_delete(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Output<'static>> {
+    let write = Write::begin(engine, call)?;
+    let table = &*write.table;
+    let keys = write.values(1, table.keys.len(), 1 + table.keys.len())?;
+    let (key, _) = write.key(&keys)?;
+    write.sentinel(&table.sql.deleted, key)?;
+    write.run(&table.sql.drop_cells, &[key.into()])?;
+    Ok(Output::Integer(0))
+}
+
+fn differ(a: ValueRef<'_>, b: ValueRef<'_>) -> bool {
+    to_change(a).merge_order(to_change(b)) != Ordering::Equal
+}
+
+/// One row that is being recorded.
+struct Write<'a> {
+    engine: &'a Engine,
+    call: &'a Call<'a>,
+    table: Rc<Tracked>,
+}
+
+impl<'a> Write<'a> {
+    fn begin(engine: &'a Engine, call: &'a Call<'a>) -> Result<Write<'a>> {
+        if call.is_empty() {
+            return Err(Error::failed("expected at least 1 argument"));
+        }
+        engine.begin_write()?;
+        let name = call.arg(0).as_str().unwrap_or_default();
+        let table = engine.table(name)?.ok_or_else(|| Error::failed(format!("table {name} not found")))?;
+        table.check_writable()?;
+        Ok(Write { engine, call, table })
+    }
+
+    /// Some of the arguments, of which `expected` are wanted altogether.
+    fn values(&self, first: usize, count: usize, expected: usize) -> Result<Vec<ValueRef<'a>>> {
+        if self.call.len() != expected {
+            return Err(Error::failed(format!(
+                "expected {expected} values, got {given}: the trigger of table {name} was made for other columns. Schema \
+                 changes of a tracked table go between crsql_begin_alter('{name}') and crsql_commit_alter('{name}'); \
+                 call both now",
+                given = self.call.len(),
+                name = self.table.name
+            )));
+        }
+        Ok((first..first + count).map(|i| self.call.arg(i)).collect())
+    }
+
+    fn run(&self, sql: &str, values: &[ValueRef<'_>]) -> Result<()> {
+        self.engine.connection.cached(sql)?.run(values)
+    }
+
+    /// The number that stands for a key here, and whether the key was known.
+    fn key(&self, keys: &[ValueRef<'_>]) -> Result<(i64, bool)> {
+        find_or_add_key(self.engine, &self.table, keys)
+    }
+
+    fn sentinel(&self, sql: &str, key: i64) -> Result<()> {
+        let version = self.engine.stamp(0)?;
+        self.run(sql, &[key.into(), version.into(), self.engine.take_seq(1).into()])
+    }
+
+    /// Records every column.
+    fn cells(&self, sql: &str, key: i64) -> Result<()> {
+        let version = self.engine.stamp(0)?;
+        let first = self.engine.take_seq(self.table.columns.len());
+        self.run(sql, &[key.into(), version.into(), first.into()])
+    }
+
+    fn cell(&self, key: i64, column: &str) -> Result<()> {
+        let version = self.engine.stamp(0)?;
+        let seq = self.engine.take_seq(1);
+        self.run(&self.table.sql.touch_cell, &[key.into(), column.into(), version.into(), seq.into()])
+    }
+
+    /// A row has got another key: for others, one row is deleted and another created. Its cells are recorded anew under
+    /// the new key, above both what they were and what a row had there that this one replaces. Otherwise peers that have
+    /// passed the old versions, or hold the replaced row's higher ones, would never take them.
+    fn move_row(&self, old_key: i64, new_key: i64) -> Result<()> {
+        let sql = &self.table.sql;
+        let cells_of_key = crate::sql::cells_of_key(&self.table.name);
+        let mut cells: BTreeMap<usize, i64> = BTreeMap::new();
+        for key in [old_key, new_key] {
+            let mut statement = self.engine.connection.cached(&cells_of_key)?;
+            let found = statement.query(&[key.into()], |row| {
+                Ok((row.column(0).as_bytes().and_then(|name| self.table.column_index(name)), row.column_i64(1)))
+            })?;
+            for (column, col_version) in found {
+                if let Some(column) = column {
+                    let highest = cells.entry(column).or_default();
+                    *highest = col_version.max(*highest);
+                }
+            }
+        }
+        let version = self.engine.stamp(0)?;
+        for (column, highest) in cells {
+            let seq = self.engine.take_seq(1);
+            let column = self.table.columns[column].as_str();
+            let values = [new_key.into(), column.into(), (highest + 1).into(), version.into(), 0.into(), seq.into()];
+            self.run(&sql.set_clock_row, &values)?;
+        }
+        self.run(&sql.drop_cells, &[old_key.into()])?;
+        self.sentinel(&sql.deleted, old_key)?;
+        self.sentinel(&sql.created, new_key)
+    }
+}
+
+/// The number that stands for a key in this database, made at first contact, and whether it was there.
+pub(crate) fn find_or_add_key(engine: &Engine, table: &Tracked, keys: &[ValueRef<'_>]) -> Result<(i64, bool)> {
+    if let Some(key) = find_key(engine, table, keys)? {
+        return Ok((key, true));
+    }
+    engine.connection.cached(&table.sql.add_key)?.run(keys)?;
+    Ok((engine.connection.last_insert_rowid(), false))
+}
+
+/// The number that stands for a key in this database.
+pub(crate) fn find_key(engine: &Engine, table: &Tracked, keys: &[ValueRef<'_>]) -> Result<Option<i64>> {
+    engine.connection.cached(&table.sql.find_key)?.query_row(keys, |row| Ok(row.column_i64(0)))
+}

@@ -1,0 +1,450 @@
+//! Every SQL text of the engine: one function per statement. Names are quoted by [`quote`], texts by [`literal`].
+//!
+//! Everything lives in the schema `main`; names are qualified, so that temporary tables cannot stand in the way.
+
+/// An identifier, quoted.
+pub(crate) fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text literal. SQL text ends at a NUL, so a name that holds one is not known to SQLite either.
+pub(crate) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+fn main(name: &str) -> String {
+    format!("main.{}", quote(name))
+}
+
+fn clock(table: &str) -> String {
+    main(&clock_name(table))
+}
+
+fn lookaside(table: &str) -> String {
+    main(&lookaside_name(table))
+}
+
+pub(crate) fn clock_name(table: &str) -> String {
+    format!("{table}{CLOCK_SUFFIX}")
+}
+
+pub(crate) fn lookaside_name(table: &str) -> String {
+    format!("{table}__crsql_pks")
+}
+
+pub(crate) fn clock_index_name(table: &str) -> String {
+    format!("{table}__crsql_clock_dbv_idx")
+}
+
+pub(crate) fn lookaside_index_name(table: &str) -> String {
+    format!("{table}__crsql_pks_pks")
+}
+
+pub(crate) fn insert_trigger_name(table: &str) -> String {
+    format!("{table}__crsql_itrig")
+}
+
+pub(crate) fn update_trigger_name(table: &str) -> String {
+    format!("{table}__crsql_utrig")
+}
+
+pub(crate) fn delete_trigger_name(table: &str) -> String {
+    format!("{table}__crsql_dtrig")
+}
+
+/// What the name of every clock table ends in.
+pub(crate) const CLOCK_SUFFIX: &str = "__crsql_clock";
+
+/// The columns of a clock table, in order.
+pub(crate) const CLOCK_COLUMNS: [&str; 6] = ["key", "col_name", "col_version", "db_version", "site_id", "seq"];
+
+fn list<'a>(names: impl IntoIterator<Item = &'a String>, each: impl Fn(&str) -> String) -> String {
+    names.into_iter().map(|name| each(name)).collect::<Vec<_>>().join(", ")
+}
+
+/// `"a" = ?1 AND "b" = ?2`, with any operator and first number.
+fn keys_match(keys: &[String], operator: &str, first: usize) -> String {
+    let terms = keys.iter().enumerate().map(|(i, key)| format!("{} {operator} ?{}", quote(key), first + i));
+    terms.collect::<Vec<_>>().join(" AND ")
+}
+
+fn parameters(count: usize) -> String {
+    (1..=count).map(|i| format!("?{i}")).collect::<Vec<_>>().join(", ")
+}
+
+// The database-wide tables.
+
+pub(crate) const CREATE_TRACKED_PEERS: &str = "CREATE TABLE IF NOT EXISTS main.crsql_tracked_peers (\"site_id\" BLOB NOT NULL, \
+     \"version\" INTEGER NOT NULL, \"seq\" INTEGER DEFAULT 0, \"tag\" INTEGER, \"event\" INTEGER, \
+     PRIMARY KEY (\"site_id\", \"tag\", \"event\")) STRICT";
+pub(crate) const CREATE_MASTER: &str =
+    "CREATE TABLE IF NOT EXISTS main.\"crsql_master\" (\"key\" TEXT PRIMARY KEY, \"value\" ANY)";
+pub(crate) const CREATE_SITE_ID: &str =
+    "CREATE TABLE IF NOT EXISTS main.\"crsql_site_id\" (site_id BLOB NOT NULL, ordinal INTEGER PRIMARY KEY)";
+pub(crate) const CREATE_SITE_ID_INDEX: &str =
+    "CREATE UNIQUE INDEX IF NOT EXISTS main.crsql_site_id_site_id ON \"crsql_site_id\" (site_id)";
+pub(crate) const DATABASE_OBJECTS: &str = "SELECT name FROM main.sqlite_master WHERE name IN \
+     ('crsql_tracked_peers', 'crsql_master', 'crsql_site_id', 'crsql_site_id_site_id', 'crsql_db_versions')";
+pub(crate) const READ_MASTER: &str = "SELECT value FROM main.crsql_master WHERE key = ?1";
+pub(crate) const WRITE_MASTER: &str =
+    "INSERT INTO main.crsql_master (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+pub(crate) const OWN_SITE_ID: &str = "SELECT site_id FROM main.crsql_site_id WHERE ordinal = 0";
+pub(crate) const ADD_OWN_SITE_ID: &str = "INSERT INTO main.crsql_site_id (site_id, ordinal) VALUES (?1, 0)";
+pub(crate) const SITE_ORDINAL: &str = "SELECT ordinal FROM main.crsql_site_id WHERE site_id = ?1";
+pub(crate) const SITE_OF_ORDINAL: &str = "SELECT site_id FROM main.crsql_site_id WHERE ordinal = ?1";
+pub(crate) const ADD_SITE: &str = "INSERT INTO main.crsql_site_id (site_id) VALUES (?1)";
+pub(crate) const DATA_VERSION: &str = "PRAGMA main.data_version";
+pub(crate) const SCHEMA_VERSION: &str = "PRAGMA main.schema_version";
+
+// The catalogue.
+
+pub(crate) const CLOCK_TABLES: &str = "SELECT name FROM main.sqlite_master WHERE type = 'table' \
+     AND name GLOB '?*__crsql_clock' ORDER BY rowid";
+pub(crate) const COLUMN_NAMES: &str = "SELECT name, pk FROM pragma_table_info(?1, 'main') ORDER BY cid";
+pub(crate) const INDEX_COLUMNS: &str = "SELECT name FROM pragma_index_info(?1, 'main') ORDER BY seqno";
+pub(crate) const TABLE_SQL: &str =
+    "SELECT name, sql FROM main.sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
+pub(crate) const TRIGGER: &str = "SELECT tbl_name, sql FROM main.sqlite_master WHERE type = 'trigger' AND name = ?1";
+pub(crate) const OBJECT_EXISTS: &str = "SELECT 1 FROM main.sqlite_master WHERE type = ?1 AND name = ?2";
+
+/// The column names that the clock rows of the lowest and the highest key speak of.
+pub(crate) fn sampled_column_names(table: &str) -> String {
+    let clock = clock(table);
+    format!(
+        "SELECT DISTINCT col_name FROM {clock} WHERE key = (SELECT min(key) FROM {clock}) \
+         OR key = (SELECT max(key) FROM {clock})"
+    )
+}
+
+// Which tables can be tracked.
+
+pub(crate) const HAS_OTHER_UNIQUE_INDEX: &str =
+    "SELECT 1 FROM pragma_index_list(?1, 'main') WHERE \"unique\" = 1 AND origin <> 'pk'";
+pub(crate) const KEY_COLUMN_COUNTS: &str = "SELECT count(*), coalesce(sum(\"notnull\" <> 0), 0) \
+     FROM pragma_table_info(?1, 'main') WHERE pk > 0";
+pub(crate) const HAS_FOREIGN_KEY: &str = "SELECT 1 FROM pragma_foreign_key_list(?1, 'main')";
+pub(crate) const HAS_REQUIRED_COLUMN: &str = "SELECT 1 FROM pragma_table_xinfo(?1, 'main') \
+     WHERE pk = 0 AND \"notnull\" <> 0 AND dflt_value IS NULL AND hidden = 0";
+pub(crate) const COLUMN_DEFAULTS: &str =
+    "SELECT name, \"notnull\", dflt_value FROM pragma_table_info(?1, 'main') WHERE pk = 0 ORDER BY cid";
+
+// Tracking a table.
+
+pub(crate) fn create_clock(table: &str) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {} (key INTEGER NOT NULL, col_name TEXT NOT NULL, col_version INTEGER NOT NULL, \
+         db_version INTEGER NOT NULL, site_id INTEGER NOT NULL DEFAULT 0, seq INTEGER NOT NULL, \
+         PRIMARY KEY (key, col_name)) WITHOUT ROWID, STRICT",
+        clock(table)
+    )
+}
+
+pub(crate) fn create_clock_index(table: &str) -> String {
+    let (index, clock) = (main(&clock_index_name(table)), quote(&clock_name(table)));
+    format!("CREATE INDEX IF NOT EXISTS {index} ON {clock} (\"db_version\")")
+}
+
+pub(crate) fn create_lookaside(table: &str, keys: &[String]) -> String {
+    format!("CREATE TABLE IF NOT EXISTS {} (__crsql_key INTEGER PRIMARY KEY, {})", lookaside(table), list(keys, quote))
+}
+
+pub(crate) fn create_lookaside_index(table: &str, keys: &[String]) -> String {
+    let (index, lookaside) = (main(&lookaside_index_name(table)), quote(&lookaside_name(table)));
+    format!("CREATE UNIQUE INDEX IF NOT EXISTS {index} ON {lookaside} ({})", list(keys, quote))
+}
+
+pub(crate) fn create_insert_trigger(table: &str, keys: &[String]) -> String {
+    format!(
+        "CREATE TRIGGER {} AFTER INSERT ON {} WHEN crsql_internal_sync_bit() = 0 \
+         BEGIN VALUES (crsql_after_insert({}, {})); END",
+        main(&insert_trigger_name(table)),
+        quote(table),
+        literal(table),
+        list(keys, |key| format!("NEW.{}", quote(key)))
+    )
+}
+
+/// `fingerprint` goes into a comment of the trigger, which no ALTER TABLE rewrites.
+pub(crate) fn create_update_trigger(table: &str, keys: &[String], columns: &[String], fingerprint: &str) -> String {
+    let of = |row: &str, names: &[String]| list(names, |name| format!("{row}.{}", quote(name)));
+    let mut arguments = vec![literal(table), of("NEW", keys), of("OLD", keys)];
+    if !columns.is_empty() {
+        arguments.extend([of("NEW", columns), of("OLD", columns)]);
+    }
+    format!(
+        "CREATE TRIGGER {} AFTER UPDATE ON {} WHEN crsql_internal_sync_bit() = 0 \
+         BEGIN /* {fingerprint} */ VALUES (crsql_after_update({})); END",
+        main(&update_trigger_name(table)),
+        quote(table),
+        arguments.join(", ")
+    )
+}
+
+pub(crate) fn create_delete_trigger(table: &str, keys: &[String]) -> String {
+    format!(
+        "CREATE TRIGGER {} AFTER DELETE ON {} WHEN crsql_internal_sync_bit() = 0 \
+         BEGIN VALUES (crsql_after_delete({}, {})); END",
+        main(&delete_trigger_name(table)),
+        quote(table),
+        literal(table),
+        list(keys, |key| format!("OLD.{}", quote(key)))
+    )
+}
+
+/// Also the triggers that older versions made for each key column.
+pub(crate) fn drop_triggers(table: &str, keys: &[String]) -> String {
+    let own = [insert_trigger_name(table), update_trigger_name(table), delete_trigger_name(table)];
+    let legacy = keys.iter().map(|key| format!("{table}_{key}__crsql_utrig"));
+    let drop = |name: String| format!("DROP TRIGGER IF EXISTS {};", main(&name));
+    own.into_iter().chain(legacy).map(drop).collect()
+}
+
+pub(crate) fn drop_clock_and_lookaside(table: &str) -> String {
+    format!("DROP TABLE IF EXISTS {}; DROP TABLE IF EXISTS {};", clock(table), lookaside(table))
+}
+
+// Backfill and compaction.
+
+pub(crate) fn highest_key(table: &str) -> String {
+    format!("SELECT coalesce(max(__crsql_key), 0) FROM {}", lookaside(table))
+}
+
+/// A lookaside row for every row of the table that has none, in the order of the keys. The unary plus takes the
+/// column's affinity and collation away: keys are compared as they are stored.
+pub(crate) fn add_missing_keys(table: &str, keys: &[String]) -> String {
+    format!(
+        "INSERT INTO {lookaside} ({names}) SELECT {names} FROM {base} AS base WHERE NOT EXISTS \
+         (SELECT 1 FROM {lookaside} AS known WHERE {same}) ORDER BY {names}",
+        lookaside = lookaside(table),
+        base = main(table),
+        names = list(keys, quote),
+        same = same_key(keys)
+    )
+}
+
+fn same_key(keys: &[String]) -> String {
+    let same = keys.iter().map(|key| format!("known.{0} IS +base.{0}", quote(key)));
+    same.collect::<Vec<_>>().join(" AND ")
+}
+
+fn base_row_exists(table: &str, keys: &[String]) -> String {
+    let same = keys.iter().map(|key| format!("base.{0} = known.{0}", quote(key))).collect::<Vec<_>>().join(" AND ");
+    format!("EXISTS (SELECT 1 FROM {} AS base WHERE {same})", main(table))
+}
+
+pub(crate) fn keys_above(table: &str) -> String {
+    format!("SELECT __crsql_key FROM {} WHERE __crsql_key > ?1 ORDER BY __crsql_key", lookaside(table))
+}
+
+/// Keys of rows that live in the table although their sentinel says deleted, or that have no clock row at all.
+pub(crate) fn keys_to_revive(table: &str, keys: &[String]) -> String {
+    format!(
+        "SELECT known.__crsql_key, sentinel.col_version FROM {lookaside} AS known LEFT JOIN {clock} AS sentinel \
+         ON sentinel.key = known.__crsql_key AND sentinel.col_name = '-1' \
+         WHERE sentinel.col_version % 2 = 0 AND {exists} ORDER BY known.__crsql_key",
+        lookaside = lookaside(table),
+        clock = clock(table),
+        exists = base_row_exists(table, keys)
+    )
+}
+
+/// Keys of rows that their clock rows call alive although they are not in the table.
+pub(crate) fn keys_to_bury(table: &str, keys: &[String]) -> String {
+    format!(
+        "SELECT known.__crsql_key FROM {lookaside} AS known \
+         WHERE EXISTS (SELECT 1 FROM {clock} AS c WHERE c.key = known.__crsql_key \
+         AND NOT (c.col_name = '-1' AND c.col_version % 2 = 0)) AND NOT {exists} ORDER BY known.__crsql_key",
+        lookaside = lookaside(table),
+        clock = clock(table),
+        exists = base_row_exists(table, keys)
+    )
+}
+
+/// Keys of rows in the table that have no clock row for a column and hold something else than its default there.
+pub(crate) fn keys_without_cell(table: &str, keys: &[String], column: &str, default: Option<&str>) -> String {
+    let same = keys.iter().map(|key| format!("base.{0} = known.{0}", quote(key))).collect::<Vec<_>>().join(" AND ");
+    let differs = default.map(|expression| format!("AND base.{} IS NOT ({expression})", quote(column)));
+    format!(
+        "SELECT known.__crsql_key FROM {lookaside} AS known JOIN {base} AS base ON {same} WHERE NOT EXISTS \
+         (SELECT 1 FROM {clock} AS c WHERE c.key = known.__crsql_key AND c.col_name = {column}) {differs} \
+         ORDER BY known.__crsql_key",
+        lookaside = lookaside(table),
+        base = main(table),
+        clock = clock(table),
+        column = literal(column),
+        differs = differs.unwrap_or_default()
+    )
+}
+
+pub(crate) fn forget_other_columns(table: &str, columns: &[String]) -> String {
+    let known: String = columns.iter().map(|column| format!(", {}", literal(column))).collect();
+    format!("DELETE FROM {} WHERE col_name NOT IN ('-1'{known})", clock(table))
+}
+
+pub(crate) fn forget_unused_keys(table: &str) -> String {
+    format!("DELETE FROM {} WHERE __crsql_key NOT IN (SELECT key FROM {})", lookaside(table), clock(table))
+}
+
+// Clock rows and keys, for local writes and merges.
+
+pub(crate) fn highest_db_version(table: &str) -> String {
+    format!("SELECT max(db_version) FROM {}", clock(table))
+}
+
+pub(crate) fn find_key(table: &str, keys: &[String]) -> String {
+    format!("SELECT __crsql_key FROM {} WHERE {}", lookaside(table), keys_match(keys, "IS", 1))
+}
+
+pub(crate) fn add_key(table: &str, keys: &[String]) -> String {
+    format!("INSERT INTO {} ({}) VALUES ({})", lookaside(table), list(keys, quote), parameters(keys.len()))
+}
+
+/// (key, sentinel?) -> the values of a key, then its sentinel.
+pub(crate) fn read_key(table: &str, keys: &[String]) -> String {
+    format!(
+        "SELECT (SELECT col_version FROM {clock} WHERE key = ?1 AND col_name = '-1'), {names} \
+         FROM {lookaside} WHERE __crsql_key = ?1",
+        clock = clock(table),
+        names = list(keys, quote),
+        lookaside = lookaside(table)
+    )
+}
+
+/// (key, column) -> the sentinel, the column's col_version, and whether there is any clock row.
+pub(crate) fn standing(table: &str) -> String {
+    let clock = clock(table);
+    format!(
+        "SELECT (SELECT col_version FROM {clock} WHERE key = ?1 AND col_name = '-1'), \
+         (SELECT col_version FROM {clock} WHERE key = ?1 AND col_name = ?2), \
+         EXISTS (SELECT 1 FROM {clock} WHERE key = ?1)"
+    )
+}
+
+/// (key, db_version, first seq): a first clock row for every column.
+pub(crate) fn add_cells(table: &str, columns: &[String]) -> String {
+    let row = |(i, column): (usize, &String)| format!("(?1, {}, 1, ?2, 0, ?3 + {i})", literal(column));
+    let rows: Vec<String> = columns.iter().enumerate().map(row).collect();
+    format!(
+        "INSERT INTO {} (key, col_name, col_version, db_version, site_id, seq) VALUES {}",
+        clock(table),
+        rows.join(", ")
+    )
+}
+
+/// (key, db_version, first seq): every column is written once more.
+pub(crate) fn touch_cells(table: &str, columns: &[String]) -> String {
+    format!("{} {}", add_cells(table, columns), ONCE_MORE)
+}
+
+/// (key, column, db_version, seq): the column is written once more.
+pub(crate) fn touch_cell(table: &str) -> String {
+    format!(
+        "INSERT INTO {} (key, col_name, col_version, db_version, site_id, seq) VALUES (?1, ?2, 1, ?3, 0, ?4) {}",
+        clock(table),
+        ONCE_MORE
+    )
+}
+
+const ONCE_MORE: &str = "ON CONFLICT (key, col_name) DO UPDATE SET col_version = col_version + 1, \
+     db_version = excluded.db_version, site_id = 0, seq = excluded.seq";
+
+/// (key, db_version, seq): the row was created, alive or dead before.
+pub(crate) fn touch_sentinel_created(table: &str) -> String {
+    format!(
+        "INSERT INTO {} (key, col_name, col_version, db_version, site_id, seq) VALUES (?1, '-1', 1, ?2, 0, ?3) \
+         ON CONFLICT (key, col_name) DO UPDATE SET \
+         col_version = CASE col_version % 2 WHEN 0 THEN col_version + 1 ELSE col_version + 2 END, \
+         db_version = excluded.db_version, site_id = 0, seq = excluded.seq",
+        clock(table)
+    )
+}
+
+/// (key, db_version, seq): as [`touch_sentinel_created`], where there is a sentinel.
+pub(crate) fn touch_sentinel_recreated(table: &str) -> String {
+    format!(
+        "UPDATE {} SET col_version = CASE col_version % 2 WHEN 0 THEN col_version + 1 ELSE col_version + 2 END, \
+         db_version = ?2, site_id = 0, seq = ?3 WHERE key = ?1 AND col_name = '-1'",
+        clock(table)
+    )
+}
+
+/// (key, db_version, seq): the row was deleted.
+pub(crate) fn touch_sentinel_deleted(table: &str) -> String {
+    format!(
+        "INSERT INTO {} (key, col_name, col_version, db_version, site_id, seq) VALUES (?1, '-1', 2, ?2, 0, ?3) {}",
+        clock(table),
+        ONCE_MORE
+    )
+}
+
+/// (key): forgets the cells of a row.
+pub(crate) fn drop_cells(table: &str) -> String {
+    format!("DELETE FROM {} WHERE key = ?1 AND col_name <> '-1'", clock(table))
+}
+
+/// (key) -> column and col_version of its cells.
+pub(crate) fn cells_of_key(table: &str) -> String {
+    format!("SELECT col_name, col_version FROM {} WHERE key = ?1 AND col_name <> '-1'", clock(table))
+}
+
+/// (key, column, col_version, db_version, site ordinal, seq): sets a clock row.
+pub(crate) fn set_clock_row(table: &str) -> String {
+    format!(
+        "INSERT INTO {} (key, col_name, col_version, db_version, site_id, seq) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+         ON CONFLICT (key, col_name) DO UPDATE SET col_version = excluded.col_version, \
+         db_version = excluded.db_version, site_id = excluded.site_id, seq = excluded.seq",
+        clock(table)
+    )
+}
+
+/// (key, db_version): a new life begins; the cells of the one before lose against every write.
+pub(crate) fn zero_cells(table: &str) -> String {
+    format!("UPDATE {} SET col_version = 0, db_version = ?2 WHERE key = ?1 AND col_name <> '-1'", clock(table))
+}
+
+// The user's rows.
+
+/// (keys) -> one cell.
+pub(crate) fn read_cell(table: &str, keys: &[String], column: &str) -> String {
+    format!("SELECT {} FROM {} WHERE {}", quote(column), main(table), keys_match(keys, "=", 1))
+}
+
+/// (keys, value): writes one cell, and the row if it is not there.
+pub(crate) fn write_cell(table: &str, keys: &[String], column: &str) -> String {
+    format!(
+        "INSERT INTO {} ({keys}, {column}) VALUES ({}) ON CONFLICT ({keys}) DO UPDATE SET {column} = excluded.{column}",
+        main(table),
+        parameters(keys.len() + 1),
+        keys = list(keys, quote),
+        column = quote(column)
+    )
+}
+
+/// (keys): a row of defaults, where there is none.
+pub(crate) fn add_row(table: &str, keys: &[String]) -> String {
+    format!("INSERT OR IGNORE INTO {} ({}) VALUES ({})", main(table), list(keys, quote), parameters(keys.len()))
+}
+
+/// (keys): deletes a row.
+pub(crate) fn delete_row(table: &str, keys: &[String]) -> String {
+    format!("DELETE FROM {} WHERE {}", main(table), keys_match(keys, "=", 1))
+}
+
+/// The clock rows of a table that satisfy `conditions` (which speak of `c`), in stream order.
+pub(crate) fn scan(table: &str, by_version: bool, conditions: &[String]) -> String {
+    let index = if by_version { format!("INDEXED BY {}", quote(&clock_index_name(table))) } else { String::new() };
+    let filter = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
+    format!(
+        "SELECT c.key, c.col_name, c.col_version, c.db_version, c.site_id, c.seq FROM {} AS c {index} {filter} \
+         ORDER BY c.db_version, c.seq, c.key, c.col_name",
+        clock(table)
+    )
+}
+
+/// The causal length of a clock row's row, with the affinity of the column `cl`.
+pub(crate) fn causal_length(table: &str) -> String {
+    format!(
+        "CAST(coalesce((SELECT s.col_version FROM {} AS s WHERE s.key = c.key AND s.col_name = '-1'), 1) AS INTEGER)",
+        clock(table)
+    )
+}
