@@ -48,8 +48,7 @@ impl<'a> ChangeReader<'a> {
     pub fn next(&mut self) -> Result<Option<Change>> {
         while self.ready.is_empty() {
             let mut pair = Vec::from_iter(self.ahead.take());
-            loop {
-                let Some(change) = self.step()? else { break };
+            while let Some(change) = self.step()? {
                 if pair
                     .first()
                     .is_some_and(|first: &Change| (first.db_version, first.seq) != (change.db_version, change.seq))

@@ -85,7 +85,7 @@ impl TableCursor for StreamsCursor {
                 Direction::Outbound => "outbound".into(),
                 Direction::Inbound => "inbound".into(),
             },
-            2 => (&row.remote.as_bytes()[..]).into(),
+            2 => row.remote.as_bytes().into(),
             3 => row.position.as_ref().map(Cursor::to_string).into(),
             4 => row.head.map(|head| Cursor::end_of_version(head).to_string()).into(),
             5 => row.behind.into(),
