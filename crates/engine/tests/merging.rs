@@ -1,0 +1,337 @@
+//! Merging records of others through `INSERT INTO crsql_changes`.
+
+mod support;
+use rusqlite::Connection;
+use rusqlite::types::Value;
+use support::*;
+
+const S1: [u8; 16] = [0x11; 16];
+const S2: [u8; 16] = [0x22; 16];
+
+struct Sent {
+    cid: &'static str,
+    val: Value,
+    col_version: i64,
+    cl: i64,
+    db_version: i64,
+    site: [u8; 16],
+    seq: i64,
+}
+
+fn sent(cid: &'static str, val: i64, col_version: i64, cl: i64, db_version: i64, site: [u8; 16], seq: i64) -> Sent {
+    let val = if cid == "-1" { Value::Null } else { Value::Integer(val) };
+    Sent { cid, val, col_version, cl, db_version, site, seq }
+}
+
+fn record(sent: Sent) -> Record {
+    [
+        Value::Text("foo".into()),
+        Value::Blob(vec![1, 9, 1]),
+        Value::Text(sent.cid.into()),
+        sent.val,
+        Value::Integer(sent.col_version),
+        Value::Integer(sent.db_version),
+        Value::Blob(sent.site.into()),
+        Value::Integer(sent.cl),
+        Value::Integer(sent.seq),
+    ]
+}
+
+fn receive(host: &Connection, sent: Sent) -> i64 {
+    merge(host, &record(sent)).unwrap()
+}
+
+#[test]
+fn the_worked_merges_end_as_the_originals_do() {
+    let host = foo();
+    receive(&host, sent("b", 10, 1, 1, 5, S1, 0));
+    assert_eq!(clock(&host, "foo"), ["1|b|1|5|1|0"]);
+    assert_eq!(rows(&host, "SELECT * FROM foo"), ["1|10|NULL"]);
+    receive(&host, sent("b", 11, 1, 1, 3, S2, 7));
+    assert_eq!(clock(&host, "foo"), ["1|b|1|6|2|7"]);
+
+    let host = foo();
+    receive(&host, sent("-1", 0, 2, 2, 5, S1, 3));
+    assert_eq!(clock(&host, "foo"), ["1|-1|2|5|1|3"]);
+    assert_eq!(rows(&host, "SELECT * FROM foo"), [] as [&str; 0]);
+    assert_eq!(rows(&host, "SELECT * FROM foo__crsql_pks"), ["1|1"]);
+    receive(&host, sent("b", 1, 1, 3, 9, S2, 3));
+    assert_eq!(clock(&host, "foo"), ["1|-1|3|9|2|3", "1|b|1|9|2|3"]);
+    assert_eq!(rows(&host, "SELECT * FROM foo"), ["1|1|NULL"]);
+    receive(&host, sent("c", 1, 1, 5, 8, S2, 4));
+    assert_eq!(clock(&host, "foo"), ["1|-1|5|10|2|4", "1|b|0|10|2|3", "1|c|1|10|2|4"]);
+    assert_eq!(rows(&host, "SELECT * FROM foo"), ["1|1|1"]);
+    receive(&host, sent("-1", 0, 7, 7, 40, S2, 0));
+    assert_eq!(clock(&host, "foo"), ["1|-1|7|40|2|0", "1|b|0|40|2|3", "1|c|0|40|2|4"]);
+    receive(&host, sent("-1", 0, 8, 8, 41, S2, 0));
+    assert_eq!(clock(&host, "foo"), ["1|-1|8|41|2|0"]);
+    receive(&host, sent("-1", 0, 9, 9, 1, S2, 0));
+    assert_eq!(clock(&host, "foo"), ["1|-1|9|42|2|0"]);
+    assert_eq!(rows(&host, "SELECT * FROM foo"), ["1|NULL|NULL"]);
+
+    let host = foo();
+    receive(&host, sent("b", 7, 4, 3, 5, S1, 1));
+    assert_eq!(clock(&host, "foo"), ["1|-1|3|5|1|1", "1|b|4|5|1|1"]);
+
+    for cl in [0, -1] {
+        let host = foo();
+        assert_eq!(receive(&host, sent("b", 7, 4, cl, 5, S1, 1)), 0);
+        assert_eq!(clock(&host, "foo"), [] as [&str; 0]);
+        assert_eq!(rows(&host, "SELECT * FROM foo__crsql_pks"), ["1|1"]);
+        assert_eq!(rows(&host, "SELECT ordinal FROM crsql_site_id"), ["0"]);
+    }
+}
+
+#[test]
+fn the_rowid_says_whether_a_record_had_an_effect() {
+    let host = tracked(
+        "CREATE TABLE other(a PRIMARY KEY NOT NULL); CREATE TABLE foo(a INTEGER PRIMARY KEY NOT NULL, b, c)",
+        "other",
+    );
+    track(&host, "foo");
+    assert_eq!(receive(&host, sent("b", 10, 1, 1, 5, S1, 0)), 10_000_000_000_001);
+    assert_eq!(receive(&host, sent("b", 10, 1, 1, 5, S1, 0)), 0);
+    assert_eq!(host.changes(), 1);
+    assert_eq!(rows(&host, "SELECT rowid FROM crsql_changes"), ["10000000000001"]);
+}
+
+#[test]
+fn rows_impacted_counts_until_the_transaction_ends() {
+    let host = foo();
+    let impacted = || number(&host, "SELECT crsql_rows_impacted()");
+    run(&host, "BEGIN");
+    receive(&host, sent("b", 10, 1, 1, 5, S1, 0));
+    receive(&host, sent("b", 10, 1, 1, 5, S1, 0));
+    assert_eq!(impacted(), 1);
+    receive(&host, sent("b", 10, 1, 3, 5, S1, 0));
+    assert_eq!(impacted(), 3, "a reviving cell counts twice");
+    run(&host, "ROLLBACK");
+    assert_eq!(impacted(), 0);
+    run(&host, "BEGIN");
+    receive(&host, sent("-1", 0, 2, 2, 5, S1, 0));
+    assert_eq!(impacted(), 1);
+    run(&host, "COMMIT");
+    assert_eq!(impacted(), 0);
+}
+
+#[test]
+fn all_events_of_a_transaction_share_a_version_that_merges_can_raise() {
+    let host = foo();
+    run(&host, "BEGIN; INSERT INTO foo VALUES (5, 1, 1)");
+    receive(&host, sent("b", 10, 1, 1, 50, S1, 0));
+    run(&host, "INSERT INTO foo VALUES (6, 1, 1); COMMIT");
+    let versions = "SELECT DISTINCT db_version FROM foo__crsql_clock ORDER BY 1";
+    assert_eq!(rows(&host, versions), ["1", "50"]);
+    receive(&host, sent("c", 10, 1, 1, 3, S1, 0));
+    assert_eq!(number(&host, "SELECT crsql_db_version()"), 51);
+    receive(&host, sent("c", 11, 2, 1, 70, S1, 0));
+    assert_eq!(number(&host, "SELECT crsql_db_version()"), 70);
+}
+
+#[test]
+fn values_tie_by_class_and_are_compared_before_affinity() {
+    let rising = [
+        Value::Null,
+        Value::Blob(vec![0xff]),
+        Value::Text("".into()),
+        Value::Text("9".into()),
+        Value::Real(2.5),
+        Value::Integer(-5),
+    ];
+    for (i, stored) in rising.iter().enumerate() {
+        for (j, incoming) in rising.iter().enumerate() {
+            let host = foo();
+            let with = |val: &Value| Sent { val: val.clone(), ..sent("b", 0, 1, 1, 1, S1, 0) };
+            receive(&host, with(stored));
+            let effective = receive(&host, with(incoming)) != 0;
+            assert_eq!(effective, j > i, "{incoming:?} against {stored:?}");
+        }
+    }
+    let host = tracked("CREATE TABLE foo(a INTEGER PRIMARY KEY NOT NULL, b INTEGER, c TEXT)", "foo");
+    receive(&host, sent("b", 7, 1, 1, 1, S1, 0));
+    assert_eq!(receive(&host, Sent { val: Value::Text("9".into()), ..sent("b", 0, 1, 1, 1, S1, 0) }), 0);
+    receive(&host, Sent { val: Value::Text("5".into()), ..sent("c", 0, 1, 1, 1, S1, 0) });
+    assert_ne!(receive(&host, sent("c", 9, 1, 1, 1, S1, 0)), 0);
+    assert_eq!(rows(&host, "SELECT b, typeof(b), c, typeof(c) FROM foo"), ["7|integer|9|text"]);
+}
+
+#[test]
+fn authors_are_numbered_when_they_first_win() {
+    let host = foo();
+    receive(&host, sent("-1", 0, 1, 0, 1, S2, 0));
+    assert_eq!(number(&host, "SELECT count(*) FROM crsql_site_id"), 1);
+    receive(&host, sent("b", 1, 1, 1, 1, S2, 0));
+    receive(&host, sent("b", 2, 2, 1, 1, S1, 0));
+    assert_eq!(
+        rows(
+            &host,
+            "SELECT ordinal, hex(site_id) = '22222222222222222222222222222222' FROM crsql_site_id WHERE ordinal > 0"
+        ),
+        ["1|1", "2|0"]
+    );
+    let own = host.query_row("SELECT crsql_site_id()", [], |row| row.get::<_, [u8; 16]>(0)).unwrap();
+    receive(&host, sent("c", 2, 1, 1, 1, own, 0));
+    let mut nobodys = record(sent("c", 2, 2, 1, 1, own, 0));
+    nobodys[6] = Value::Null;
+    merge(&host, &nobodys).unwrap();
+    assert_eq!(rows(&host, "SELECT col_name, site_id FROM foo__crsql_clock"), ["b|2", "c|0"]);
+    assert_eq!(number(&host, "SELECT count(*) FROM crsql_changes WHERE site_id = crsql_site_id()"), 1);
+}
+
+#[test]
+fn a_new_identity_is_taken_over_at_once() {
+    let host = foo();
+    receive(&host, sent("b", 1, 1, 1, 1, S1, 0));
+    run(
+        &host,
+        "UPDATE crsql_site_id SET ordinal = 9 WHERE ordinal = 0; INSERT INTO crsql_site_id VALUES (zeroblob(16), 0)",
+    );
+    assert_eq!(one(&host, "SELECT crsql_site_id()"), "00".repeat(16));
+    receive(&host, sent("c", 1, 1, 1, 1, [0; 16], 0));
+    assert_eq!(rows(&host, "SELECT site_id FROM foo__crsql_clock WHERE col_name = 'c'"), ["0"]);
+}
+
+/// Tries a record that must fail, in a transaction and outside of one, and checks that nothing has changed.
+fn refused(host: &Connection, record: &Record) -> String {
+    let state = |host: &Connection| {
+        [
+            "SELECT * FROM foo",
+            "SELECT * FROM foo__crsql_clock",
+            "SELECT * FROM foo__crsql_pks",
+            "SELECT * FROM crsql_site_id",
+        ]
+        .map(|sql| rows(host, sql))
+    };
+    let before = state(host);
+    run(host, "BEGIN");
+    let message = merge(host, record).expect_err("the record is refused").to_string();
+    assert_eq!(state(host), before, "inside the transaction: {message}");
+    assert_eq!(number(host, "SELECT crsql_internal_sync_bit()"), 0);
+    run(host, "COMMIT");
+    merge(host, record).expect_err("the record is refused");
+    assert_eq!(state(host), before, "{message}");
+    message
+}
+
+#[test]
+fn malformed_records_are_refused_in_words_and_leave_nothing() {
+    let host = foo();
+    run(&host, "INSERT INTO foo VALUES (1, 2, 3)");
+    let with = |place: usize, value: Value| {
+        let mut record = record(sent("b", 10, 9, 1, 5, S1, 0));
+        record[place] = value;
+        record
+    };
+    let text = |text: &str| Value::Text(text.into());
+    for (place, value, expected) in [
+        (0, text("bar"), "crsql - could not find the schema information for table bar"),
+        (0, text("FOO"), "crsql - could not find the schema information for table FOO"),
+        (0, text(&"x".repeat(2049)), "crsql - table name exceeded max length"),
+        (2, text(&"x".repeat(2049)), "crsql - column name exceeded max length"),
+        (6, Value::Blob(vec![1; 17]), "crsql - site id exceeded max length"),
+        (6, Value::Integer(5), "site id is a number"),
+        (1, Value::Null, "not a packed blob"),
+        (1, Value::Blob(vec![]), "ends before its values"),
+        (1, Value::Blob(vec![1, 0x0b, 9]), "ends before its values"),
+        (1, Value::Blob(vec![1, 0x07]), "unknown tag byte"),
+        (1, Value::Blob(vec![1, 0xfb, 0, 0]), "a field of 31 bytes"),
+        (1, Value::Blob(vec![2, 9, 1, 9, 1]), "column b of table foo: the primary key has 2 values, the table's has 1"),
+        (1, Value::Blob(vec![0]), "the primary key has 0 values"),
+        (2, text("nope"), "failed to merge column nope of table foo: the table has no column nope"),
+        (2, text("a"), "no column a outside of its primary key"),
+        (2, Value::Blob(vec![0xff]), "not UTF-8"),
+        (4, Value::Integer(1 << 53), "col_version is 9007199254740992"),
+        (4, Value::Integer(-1), "col_version is -1"),
+        (5, Value::Integer(i64::MAX), "db_version is 9223372036854775807"),
+        (7, Value::Integer(i64::MAX), "cl is 9223372036854775807"),
+        (8, Value::Integer(-1), "seq is -1"),
+    ] {
+        let message = refused(&host, &with(place, value));
+        assert!(message.contains(expected), "{message:?} lacks {expected:?}");
+    }
+}
+
+#[test]
+fn a_refused_value_leaves_nothing_and_local_writes_are_recorded_afterwards() {
+    let host = tracked("CREATE TABLE foo(a INTEGER PRIMARY KEY NOT NULL, b CHECK (b <> 13), c)", "foo");
+    run(&host, "CREATE TRIGGER no AFTER DELETE ON foo BEGIN SELECT RAISE(ABORT, 'rows stay'); END");
+    let message = refused(&host, &record(sent("b", 13, 1, 1, 5, S1, 0)));
+    assert!(message.contains("failed to merge column b of table foo: CHECK constraint failed"), "{message}");
+    refused(&host, &record(sent("b", 13, 1, 3, 5, S1, 0)));
+    run(&host, "INSERT INTO foo VALUES (1, 2, 3)");
+    assert_eq!(clock(&host, "foo"), ["1|b|1|1|0|0", "1|c|1|1|0|1"]);
+    refused(&host, &record(sent("b", 13, 1, 3, 5, S1, 0)));
+    assert!(refused(&host, &record(sent("-1", 0, 2, 2, 5, S1, 0))).contains("rows stay"));
+    run(&host, "UPDATE foo SET b = 3");
+    assert_eq!(clock(&host, "foo"), ["1|b|2|2|0|0", "1|c|1|1|0|1"]);
+}
+
+#[test]
+fn a_failing_statement_of_many_records_is_undone_whole() {
+    let host = foo();
+    run(&host, "BEGIN; INSERT INTO foo VALUES (9, 9, 9)");
+    let source = foo();
+    run(&source, "INSERT INTO foo VALUES (1, 1, 1)");
+    run(&host, "CREATE TEMP TABLE incoming AS SELECT * FROM crsql_changes LIMIT 0");
+    for record in changes(&source, "") {
+        host.execute("INSERT INTO incoming VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rusqlite::params_from_iter(&record))
+            .unwrap();
+    }
+    let before = clock(&host, "foo");
+    let failing = "INSERT INTO crsql_changes SELECT [table], pk, CASE seq WHEN 1 THEN 'nope' ELSE cid END, val, col_version, db_version, site_id, cl, seq FROM incoming";
+    assert!(failure(&host, failing).contains("no column nope"));
+    assert_eq!(clock(&host, "foo"), before);
+    run(&host, "INSERT INTO crsql_changes SELECT * FROM incoming; COMMIT");
+    assert_eq!(rows(&host, "SELECT * FROM foo ORDER BY a"), ["1|1|1", "9|9|9"]);
+}
+
+#[test]
+fn an_unknown_column_passes_where_it_would_lose_or_deletes() {
+    let host = foo();
+    run(&host, "INSERT INTO foo VALUES (1, 2, 3); DELETE FROM foo");
+    assert_eq!(receive(&host, sent("nope", 1, 1, 1, 5, S1, 0)), 0);
+    assert_ne!(receive(&host, sent("nope", 1, 1, 4, 5, S1, 0)), 0);
+    assert_eq!(clock(&host, "foo"), ["1|-1|4|5|1|0"], "the causal length counts, not the malformed col_version");
+}
+
+#[test]
+fn triggers_of_the_application_fire_and_can_tell_a_merge() {
+    let host = foo();
+    run(
+        &host,
+        "CREATE TABLE log(bit); CREATE TRIGGER watch AFTER INSERT ON foo BEGIN INSERT INTO log VALUES (crsql_internal_sync_bit()); END",
+    );
+    receive(&host, sent("b", 1, 1, 1, 1, S1, 0));
+    run(&host, "INSERT INTO foo VALUES (2, 1, 1)");
+    assert_eq!(rows(&host, "SELECT bit FROM log"), ["1", "0"]);
+}
+
+#[test]
+fn a_merge_that_was_undone_leaves_no_author_behind() {
+    let host = foo();
+    run(&host, "BEGIN; SAVEPOINT s");
+    receive(&host, sent("b", 1, 1, 1, 90, S1, 0));
+    run(&host, "ROLLBACK TO s");
+    receive(&host, sent("b", 1, 1, 1, 1, S2, 0));
+    run(&host, "COMMIT");
+    let authors = "SELECT hex(site_id) FROM crsql_site_id WHERE ordinal = (SELECT site_id FROM foo__crsql_clock)";
+    assert_eq!(one(&host, authors), "22".repeat(16));
+    assert_eq!(
+        number(&host, "SELECT crsql_db_version()"),
+        number(&host, "SELECT max(db_version) FROM foo__crsql_clock")
+    );
+}
+
+#[test]
+fn composite_keys_and_every_class_of_value_arrive_as_they_were() {
+    let create = "CREATE TABLE v(x NOT NULL, y NOT NULL, r, PRIMARY KEY (y, x)) WITHOUT ROWID";
+    let (host, peer) = (tracked(create, "v"), tracked(create, "v"));
+    run(
+        &host,
+        "INSERT INTO v VALUES (1, 'é', -0.0), (2, x'00', 9e999), (-3, '', 5e-324), (128, x'', x'00ff'), (9223372036854775807, 1.5, '')",
+    );
+    pull(&host, &peer);
+    let all = "SELECT x, typeof(x), y, typeof(y), r, typeof(r) FROM v ORDER BY x";
+    assert_eq!(rows(&peer, all), rows(&host, all));
+    assert_eq!(one(&peer, "SELECT r FROM v WHERE x = 1"), "-0.0");
+}
