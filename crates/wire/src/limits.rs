@@ -41,8 +41,9 @@ pub const FORMER_IDS_MAX: usize = 256;
 /// Bytes of one cursor in binary form: two integers, a key and two names with every zero byte escaped, and a part.
 pub const CURSOR_BYTES_MAX: usize = 16 + 1 + 2 * (KEY_BYTES_MAX + 2 * NAME_BYTES_MAX) + 6 + 25;
 
-/// Bytes of one cursor as JSON text. Escaped text takes six bytes for one at the worst.
-pub const CURSOR_TEXT_BYTES_MAX: usize = 6 * (KEY_BYTES_MAX + 2 * NAME_BYTES_MAX) + 1024;
+/// Bytes of one cursor as JSON text. Escaped text takes six bytes for one at the worst; each of a key's values has a
+/// little around it.
+pub const CURSOR_TEXT_BYTES_MAX: usize = 6 * (KEY_BYTES_MAX + 2 * NAME_BYTES_MAX) + 8192;
 
 /// Bytes of a receipt's text. Nearly every receipt has less than 600; the limit leaves room for a position behind the
 /// longest key, since a receipt that cannot be said would stop its stream for good.
@@ -88,3 +89,11 @@ pub const INDEXES_MAX: usize = 1024;
 
 /// Bytes of one SQL statement.
 pub const SQL_BYTES_MAX: usize = 1 << 20;
+
+// A stream fills a package up to its `package_bytes_max` and then adds the change that exceeds it, whose value or part
+// of a value is no longer than that: what comes of it must fit in every format, with at most 96 bytes of numbers each.
+const FULLEST: usize = 2 * PACKAGE_BYTES_SOFT_MAX + KEY_BYTES_MAX;
+const _: () = assert!(PACKAGE_BYTES_SOFT_MAX <= VALUE_BYTES_MAX);
+const _: () = assert!(FULLEST <= EXPANDED_BYTES_MAX && FULLEST + (24 << 20) <= BODY_BYTES_MAX);
+const _: () = assert!(6 * FULLEST <= PACKAGE_JSON_BYTES_MAX);
+const _: () = assert!(PACKAGE_BYTES_MAX.div_ceil(3) * 4 + 1024 <= MESSAGE_TEXT_BYTES_MAX);
