@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use rejoin::adapt::TableSurvey;
+use rejoin::adapt::{NotNullCure, Obstacle, TableSurvey};
 use rejoin::track::{TrackOptions, TrackReport, TrackedTable, track};
 use serde_json::json;
 
@@ -103,7 +103,25 @@ fn print(out: &mut impl Write, args: &Args, report: &TrackReport) -> std::io::Re
 }
 
 fn print_survey(out: &mut impl Write, survey: &TableSurvey) -> std::io::Result<()> {
+    // Kinds that tables have many of take one line together.
+    let (mut keys, mut defaults, mut others) = (Vec::new(), Vec::new(), Vec::new());
     for obstacle in &survey.obstacles {
+        match obstacle {
+            Obstacle::ForeignKey { .. } => keys.push(obstacle),
+            Obstacle::NotNullWithoutDefault { column, cure: NotNullCure::Default(value) } => {
+                defaults.push(format!("{column} {value}"));
+            }
+            _ => others.push(obstacle),
+        }
+    }
+    if let Some(cure) = keys.last().and_then(|last| last.cure()) {
+        let says: Vec<String> = keys.iter().map(|key| key.says()).collect();
+        writeln!(out, "  {}: {cure}", says.join(", "))?;
+    }
+    if !defaults.is_empty() {
+        writeln!(out, "  NOT NULL without a default, which becomes: {}", defaults.join(", "))?;
+    }
+    for obstacle in others {
         match (obstacle.cure(), obstacle.advice()) {
             (Some(cure), _) => writeln!(out, "  {}: {cure}", obstacle.says())?,
             (None, Some(advice)) => writeln!(out, "  {}: not something --adapt can change; {advice}", obstacle.says())?,

@@ -181,7 +181,10 @@ fn survey_all(connection: &Connection, names: &[String]) -> Result<Vec<TableSurv
     if chosen.is_empty() {
         return Err(FileError::Refused("the database has no tables of its own; make some first".to_owned()));
     }
-    chosen.iter().map(|table| adapt::survey(connection, &table.name, table.is_tracked)).collect()
+    let all = user_tables(connection).doing(|| "read the schema".to_owned())?;
+    let company: Vec<&str> =
+        all.iter().filter(|t| t.is_tracked).chain(&chosen).map(|table| table.name.as_str()).collect();
+    chosen.iter().map(|table| adapt::survey(connection, table, &company)).collect()
 }
 
 /// The tables that names stand for, in the order of the schema; all user tables without names.

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::create_table::{ConstraintKind, CreateTable};
 use super::tokens::{Kind, tokenize};
 use crate::file_error::{Doing, FileError};
-use crate::user_tables::{literal, quoted};
+use crate::user_tables::{UserTable, literal, quoted};
 
 /// The most columns a tracked table can have: the update trigger passes each column twice, and SQLite's functions take
 /// 127 arguments.
@@ -236,15 +236,22 @@ pub(super) struct UniqueFacts {
     pub replacement: Option<String>,
 }
 
-/// Finds out what is in the way of tracking `table`, an existing user table. Reads only.
+/// Finds out what is in the way of tracking `table`, an existing user table, while the tables of `company` are or will be
+/// tracked too. Reads only.
 ///
 /// # Errors
 /// Where the schema or the rows cannot be read.
-pub fn survey(connection: &Connection, table: &str, is_tracked: bool) -> Result<TableSurvey, FileError> {
-    survey_table(connection, table, is_tracked).doing(|| format!("look at table {table}"))
+pub fn survey(connection: &Connection, table: &UserTable, company: &[&str]) -> Result<TableSurvey, FileError> {
+    let UserTable { name: table, is_tracked } = table;
+    survey_table(connection, table, *is_tracked, company).doing(|| format!("look at table {table}"))
 }
 
-fn survey_table(connection: &Connection, table: &str, is_tracked: bool) -> rusqlite::Result<TableSurvey> {
+fn survey_table(
+    connection: &Connection,
+    table: &str,
+    is_tracked: bool,
+    company: &[&str],
+) -> rusqlite::Result<TableSurvey> {
     let facts = TableFacts::read(connection, table)?;
     let mut survey =
         TableSurvey { table: table.to_owned(), is_tracked, obstacles: Vec::new(), notes: Vec::new(), facts };
@@ -289,7 +296,7 @@ fn survey_table(connection: &Connection, table: &str, is_tracked: bool) -> rusql
     if let (Err(why), false) = (parsed, obstacles.is_empty()) {
         obstacles.push(Obstacle::Unreadable { why });
     }
-    survey.notes = notes(connection, table, &survey.facts)?;
+    survey.notes = notes(connection, table, company, &survey.facts)?;
     Ok(survey)
 }
 
@@ -506,17 +513,19 @@ fn empty_value(declared_type: &str) -> &'static str {
 }
 
 /// What is not in the way, but worth saying.
-fn notes(connection: &Connection, table: &str, facts: &TableFacts) -> rusqlite::Result<Vec<String>> {
+fn notes(connection: &Connection, table: &str, company: &[&str], facts: &TableFacts) -> rusqlite::Result<Vec<String>> {
     let mut notes = Vec::new();
     let mut statement = connection.prepare(
         "SELECT DISTINCT s.name FROM main.sqlite_schema s, pragma_foreign_key_list(s.name, 'main') f
          WHERE s.type = 'table' AND lower(f.\"table\") = lower(?1) AND s.name <> ?1 ORDER BY s.name",
     )?;
     for child in statement.query_map([table], |row| row.get::<_, String>(0))? {
-        notes.push(format!(
-            "{} refers to it by a foreign key: track that table as well, or changes from others may be refused for its sake",
-            child?
-        ));
+        let child = child?;
+        if !company.contains(&child.as_str()) {
+            notes.push(format!(
+                "{child} refers to it by a foreign key and is not tracked: it may refuse what other copies delete here"
+            ));
+        }
     }
     let mut statement = connection.prepare(
         "SELECT name FROM main.sqlite_schema WHERE type = 'trigger' AND lower(tbl_name) = lower(?1) AND name NOT LIKE '%\\_\\_crsql\\_%' ESCAPE '\\'
