@@ -55,8 +55,11 @@ pub enum Input {
     Applied(Applied),
     /// Answers [`Output::Acknowledge`]: durable.
     Acknowledged {
-        /// Where the other side stands in this side's stream; `None` at its very start.
-        position: Option<Cursor>,
+        /// Where the other side stands in this side's stream.
+        position: Cursor,
+        /// False where the receipt belongs to something that was told before: what has been sent since is in vain, and
+        /// the stream goes on from `position`.
+        took: bool,
     },
     /// Answers any of the questions: it could not be done.
     Failed(Refusal),

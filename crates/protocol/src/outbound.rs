@@ -165,17 +165,21 @@ impl Outbound {
         Ok(())
     }
 
-    /// The database has remembered the newest receipt that it was given.
-    pub(crate) fn acknowledged(&mut self, position: Option<Cursor>) {
+    /// The database has remembered the newest receipt that it was given. The error is a sentence about the other side.
+    pub(crate) fn acknowledged(&mut self, position: Cursor, took: bool) -> Result<(), String> {
         if !self.acknowledging {
-            return;
+            return Ok(());
         }
         self.acknowledging = false;
-        self.acknowledged = position;
+        self.acknowledged = Some(position);
+        if !took {
+            self.rewind()?;
+        }
         if self.receipt.is_none() {
             self.changes_acknowledged = self.changes_answered;
             self.started = true;
         }
+        Ok(())
     }
 
     /// True once: when everything that there was to tell at the session's start is acknowledged.

@@ -105,7 +105,11 @@ impl Session {
             Input::Joined { site, receipt } => self.joined(site, receipt),
             Input::Pulled { ticket, package } => self.outputs.extend(self.outbound.pulled(ticket, package)),
             Input::Applied(applied) => self.outputs.extend(self.inbound.applied(applied)),
-            Input::Acknowledged { position } => self.outbound.acknowledged(position),
+            Input::Acknowledged { position, took } => {
+                if let Err(reason) = self.outbound.acknowledged(position, took) {
+                    self.refuse_protocol(reason);
+                }
+            }
             Input::Failed(refusal) => self.refuse(refusal),
             Input::LocalChange => self.outbound.wake(),
             Input::SiteChanged(site) => self.site_changed(site),

@@ -80,7 +80,7 @@ impl Store {
             Output::Apply { package } => Input::Applied(self.apply(&package, remote)),
             Output::Acknowledge(receipt) => {
                 self.acknowledged = receipt.position.as_ref().map_or(0, |at| position(&at.cursor)).min(self.log.len());
-                Input::Acknowledged { position: Some(cursor(self.acknowledged)) }
+                Input::Acknowledged { position: cursor(self.acknowledged), took: true }
             }
             _ => return None,
         })

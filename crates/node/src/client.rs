@@ -1,0 +1,329 @@
+//! The client: keeps one database level with one room, through every loss of the connection.
+
+use crate::database::Database;
+use crate::driver::{self, Host, becomes_true};
+use crate::error::NodeError;
+use crate::limits::{CONNECT_MAX, Limits};
+use crate::link::client_halves;
+use crate::rooms::is_room_name;
+use crate::tls;
+use rejoin_protocol::{Ended, Event, Patience, Role, Session};
+use rejoin_wire::message::{Goodbye, RefusalCode};
+use std::hash::{BuildHasher, Hasher};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error as SocketError, error::UrlError};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
+
+/// Syncs a database with a room of a server.
+pub struct Client {
+    database: Database,
+    url: String,
+    room: String,
+    token: Option<String>,
+    once: bool,
+    limits: Limits,
+    patience: Patience,
+}
+
+/// What a client reports while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientEvent {
+    /// The server has been reached.
+    Connected,
+    /// Something in the session.
+    Session(Event),
+    /// There is no connection. The next try comes by itself.
+    Waiting {
+        /// Why, as a sentence.
+        reason: String,
+        /// Time until the next try.
+        retry_in: Duration,
+    },
+}
+
+/// How a client came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finished {
+    /// Both sides have what the other had when the session began.
+    Level,
+    /// It was stopped.
+    Stopped,
+}
+
+impl Client {
+    /// A client of the room that `url` names: `ws://HOST[:PORT]/ROOM`, or `wss://` with TLS.
+    pub fn new(database: Database, url: &str) -> Result<Client, NodeError> {
+        let room = room_of(url)?;
+        Ok(Client {
+            database,
+            url: url.to_owned(),
+            room,
+            token: None,
+            once: false,
+            limits: Limits::default(),
+            patience: Patience::default(),
+        })
+    }
+
+    /// The secret that opens the room. Fails when it holds characters that cannot travel in a header.
+    pub fn with_token(mut self, token: &str) -> Result<Client, NodeError> {
+        HeaderValue::from_str(token)
+            .map_err(|_| NodeError::Misuse("a token is made of visible ASCII characters".to_owned()))?;
+        self.token = Some(token.to_owned());
+        Ok(self)
+    }
+
+    /// End when both sides are level with what they had when the session began, and after a few tries when the server
+    /// cannot be reached.
+    pub fn once(mut self) -> Client {
+        self.once = true;
+        self
+    }
+
+    /// Other limits than the default ones.
+    pub fn with_limits(mut self, limits: Limits) -> Client {
+        self.limits = limits;
+        self
+    }
+
+    /// Other waiting times than the default ones.
+    pub fn with_patience(mut self, patience: Patience) -> Client {
+        self.patience = patience;
+        self
+    }
+
+    /// Runs until it is done, until `stop` becomes true, or until trying again cannot help.
+    pub async fn run(
+        &self,
+        mut stop: watch::Receiver<bool>,
+        mut events: impl FnMut(ClientEvent) + Send,
+    ) -> Result<Finished, NodeError> {
+        let mut backoff = Backoff::default();
+        loop {
+            let (mut has_joined, mut has_caught_up) = (false, false);
+            let attempt = tokio::select! {
+                connected = self.connect() => connected,
+                () = becomes_true(&mut stop) => return Ok(Finished::Stopped),
+            };
+            let reason = match attempt {
+                Err(error @ NodeError::Unreachable(_)) => error.to_string(),
+                Err(error) => return Err(error),
+                Ok(socket) => {
+                    events(ClientEvent::Connected);
+                    let ended = self
+                        .session(socket, stop.clone(), &mut |event| {
+                            has_joined |= matches!(event, Event::Joined { .. });
+                            has_caught_up |= event == Event::CaughtUp;
+                            events(ClientEvent::Session(event));
+                        })
+                        .await?;
+                    if has_joined {
+                        backoff.tries = 0;
+                    }
+                    if has_caught_up {
+                        backoff.restarts = 0;
+                    }
+                    match self.what_next(&ended) {
+                        Next::Finish(finished) => return Ok(finished),
+                        Next::GiveUp => return Err(NodeError::Refused(ended.to_string())),
+                        Next::Restart if backoff.may_restart() => continue,
+                        Next::Restart | Next::Retry => ended.to_string(),
+                    }
+                }
+            };
+            let retry_in = backoff.next();
+            if self.once && backoff.tries > TRIES_ONCE_MAX {
+                return Err(NodeError::Unreachable(format!("{reason}; gave up after {TRIES_ONCE_MAX} tries")));
+            }
+            events(ClientEvent::Waiting { reason, retry_in });
+            tokio::select! {
+                () = tokio::time::sleep(retry_in) => {}
+                () = becomes_true(&mut stop) => return Ok(Finished::Stopped),
+            }
+        }
+    }
+
+    async fn session(
+        &self,
+        socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+        stop: watch::Receiver<bool>,
+        events: &mut (dyn FnMut(Event) + Send),
+    ) -> Result<Ended, NodeError> {
+        let site = self.database.site().await.map_err(|refusal| NodeError::Store(refusal.reason))?;
+        // The header carries the token.
+        let role = Role::Dialler { site, room: self.room.clone(), token: None, once: self.once };
+        let session = Session::new(role, self.patience);
+        let (outgoing, incoming) = client_halves(socket);
+        let host = Host::Database(self.database.clone());
+        Ok(driver::run(session, outgoing, incoming, host, stop, events).await)
+    }
+
+    fn what_next(&self, ended: &Ended) -> Next {
+        match ended {
+            Ended::Here(Goodbye::Done) => Next::Finish(Finished::Level),
+            Ended::Here(Goodbye::Shutdown) => Next::Finish(Finished::Stopped),
+            Ended::Here(Goodbye::Restart) | Ended::ByPeer(Goodbye::Restart) => Next::Restart,
+            Ended::ByPeer(_) | Ended::Silent | Ended::LinkLost => Next::Retry,
+            Ended::RefusedByPeer(refusal) | Ended::Refused(refusal) => match refusal.code {
+                RefusalCode::Busy => Next::Retry,
+                RefusalCode::Version | RefusalCode::Token | RefusalCode::Room | RefusalCode::Schema => Next::GiveUp,
+                // A program that runs on goes on trying: the cause may be repaired meanwhile.
+                _ if self.once => Next::GiveUp,
+                _ => Next::Retry,
+            },
+        }
+    }
+
+    async fn connect(&self) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, NodeError> {
+        let request = self.request()?;
+        let connector = match request.uri().scheme_str() {
+            Some("wss") => Connector::Rustls(tls::client_config()?),
+            _ => Connector::Plain,
+        };
+        let mut config = WebSocketConfig::default();
+        config.max_message_size = Some(self.limits.message_bytes_max);
+        config.max_frame_size = Some(self.limits.message_bytes_max);
+        let connecting = connect_async_tls_with_config(request, Some(config), true, Some(connector));
+        match tokio::time::timeout(CONNECT_MAX, connecting).await {
+            Ok(Ok((socket, _))) => Ok(socket),
+            Ok(Err(error)) => Err(self.failed_to_connect(error)),
+            Err(_) => {
+                Err(NodeError::Unreachable(format!("{} did not answer in {} s", self.url, CONNECT_MAX.as_secs())))
+            }
+        }
+    }
+
+    fn request(&self) -> Result<Request, NodeError> {
+        let mut request = self.url.as_str().into_client_request().map_err(|error| self.failed_to_connect(error))?;
+        if let Some(token) = &self.token {
+            let value = HeaderValue::from_str(&format!("Bearer {token}"))
+                .map_err(|_| NodeError::Misuse("a token is made of visible ASCII characters".to_owned()))?;
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        Ok(request)
+    }
+
+    fn failed_to_connect(&self, error: SocketError) -> NodeError {
+        let url = &self.url;
+        match error {
+            SocketError::Url(UrlError::UnableToConnect(_)) => {
+                NodeError::Unreachable(format!("failed to reach {url}: no address of that host answers"))
+            }
+            SocketError::Url(error) => NodeError::Misuse(format!("failed to dial {url}: {error}")),
+            SocketError::Http(response) => {
+                let status = response.status();
+                let body = response.body().as_deref().unwrap_or_default();
+                let said = String::from_utf8_lossy(&body[..body.len().min(SAID_BYTES_MAX)]).trim().to_owned();
+                let said = if said.is_empty() { status.to_string() } else { said };
+                let sentence = format!("{url} refuses: {said}");
+                match status {
+                    StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
+                        NodeError::Refused(sentence)
+                    }
+                    _ => NodeError::Unreachable(sentence),
+                }
+            }
+            error => NodeError::Unreachable(format!("failed to reach {url}: {error}")),
+        }
+    }
+}
+
+enum Next {
+    Finish(Finished),
+    Restart,
+    Retry,
+    GiveUp,
+}
+
+/// The last part of an address. It is checked here, so that a typing error does not have to travel.
+fn room_of(url: &str) -> Result<String, NodeError> {
+    let bad =
+        |why: &str| NodeError::Misuse(format!("{url} is not an address to sync with: {why}; give ws://HOST:PORT/ROOM"));
+    let (scheme, rest) = url.split_once("://").ok_or_else(|| bad("it does not start with ws:// or wss://"))?;
+    if !["ws", "wss"].contains(&scheme) {
+        return Err(bad("it does not start with ws:// or wss://"));
+    }
+    let (_, path) = rest.split_once('/').ok_or_else(|| bad("it names no room"))?;
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let room = path.rsplit('/').next().unwrap_or_default();
+    if !is_room_name(room) {
+        return Err(bad("it has to end in the name of a room, 1 to 64 letters, digits, _ and -"));
+    }
+    Ok(room.to_owned())
+}
+
+/// Waiting times between tries: they double up to a ceiling, and chance spreads them, so that the clients of a server
+/// that comes back do not all come at once.
+#[derive(Default)]
+struct Backoff {
+    tries: u32,
+    restarts: u32,
+}
+
+impl Backoff {
+    fn next(&mut self) -> Duration {
+        let ceiling = BACKOFF_FIRST.saturating_mul(1 << self.tries.min(16)).min(BACKOFF_MAX);
+        self.tries += 1;
+        self.restarts = 0;
+        ceiling.mul_f64(0.5 + 0.5 * chance())
+    }
+
+    /// Dialling again at once is for what the sides agree on anew; again and again it is an error like any other.
+    fn may_restart(&mut self) -> bool {
+        self.restarts += 1;
+        self.restarts <= RESTARTS_MAX
+    }
+}
+
+/// A number from 0 up to 1, different every time. Nothing secret depends on it.
+fn chance() -> f64 {
+    let hash = std::hash::RandomState::new().build_hasher().finish();
+    (hash >> 11) as f64 / (1u64 << 53) as f64
+}
+
+const BACKOFF_FIRST: Duration = Duration::from_millis(250);
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// Sessions that are started anew at once, without a wait in between.
+const RESTARTS_MAX: u32 = 5;
+
+/// Tries in a row, without having come to stream, after which a client that runs once gives up.
+const TRIES_ONCE_MAX: u32 = 5;
+
+/// Bytes of what a server says in refusing.
+const SAID_BYTES_MAX: usize = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_names_its_room_in_the_last_part() {
+        assert_eq!(room_of("ws://127.0.0.1:7448/todo").unwrap(), "todo");
+        assert_eq!(room_of("wss://example.com/a/b/todo?x=1").unwrap(), "todo");
+        for url in ["", "todo", "http://a/todo", "ws://a", "ws://a/", "ws://a/b.db", "ws://a/todo/"] {
+            assert!(matches!(room_of(url), Err(NodeError::Misuse(_))), "{url}");
+        }
+    }
+
+    #[test]
+    fn waits_grow_up_to_the_ceiling() {
+        let mut backoff = Backoff::default();
+        let waits: Vec<Duration> = (0..40).map(|_| backoff.next()).collect();
+        assert!(waits[0] <= BACKOFF_FIRST && waits[0] >= BACKOFF_FIRST / 2);
+        assert!(waits.iter().all(|wait| *wait <= BACKOFF_MAX));
+        assert!(waits[39] >= BACKOFF_MAX / 2);
+    }
+
+    #[test]
+    fn restarts_in_a_row_are_counted() {
+        let mut backoff = Backoff::default();
+        assert_eq!((0..9).filter(|_| backoff.may_restart()).count(), RESTARTS_MAX as usize);
+    }
+}
