@@ -12,7 +12,8 @@ pub(crate) struct ChangeReader<'a> {
     connection: &'a Connection,
     after: Cursor,
     own_id: SiteId,
-    statement: Statement,
+    /// `None` behind the last row: SQLite would begin again.
+    statement: Option<Statement>,
     /// The statement reads the rest of the version that the cursor stands in; another one reads the versions behind it.
     inside_version: bool,
     /// One pair's changes, sorted.
@@ -36,7 +37,7 @@ impl<'a> ChangeReader<'a> {
             connection,
             after: after.clone(),
             own_id,
-            statement,
+            statement: Some(statement),
             inside_version,
             ready: VecDeque::new(),
             ahead: None,
@@ -71,21 +72,23 @@ impl<'a> ChangeReader<'a> {
     }
 
     fn step(&mut self) -> Result<Option<Change>> {
-        if self.statement.step()? {
-            return self.read().map(Some);
+        let Some(mut statement) = self.statement.take() else { return Ok(None) };
+        if statement.step()? {
+            let change = self.read(&statement)?;
+            self.statement = Some(statement);
+            return Ok(Some(change));
         }
         if self.inside_version {
             self.inside_version = false;
-            self.statement = later_versions(self.connection, &self.after)?;
+            self.statement = Some(later_versions(self.connection, &self.after)?);
             return self.step();
         }
         Ok(None)
     }
 
-    fn read(&mut self) -> Result<Change> {
-        let table = self.name(0);
-        let column = self.name(2);
-        let row = &self.statement;
+    fn read(&mut self, row: &Statement) -> Result<Change> {
+        let table = self.name(row.column_text(0));
+        let column = self.name(row.column_text(2));
         let key = PackedKey::from_bytes(row.column_blob(1)).map_err(|error| {
             StreamError::Misuse(format!("crsql_changes holds a key of table {table} that cannot be read: {error}"))
         })?;
@@ -105,8 +108,7 @@ impl<'a> ChangeReader<'a> {
     }
 
     /// Names repeat in nearly every row.
-    fn name(&mut self, index: i32) -> Arc<str> {
-        let text = self.statement.column_text(index);
+    fn name(&mut self, text: String) -> Arc<str> {
         match self.names.get(text.as_str()) {
             Some(name) => name.clone(),
             None => {
