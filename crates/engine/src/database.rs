@@ -54,11 +54,8 @@ pub(crate) fn prepare(connection: &Connection) -> Result<()> {
 
 /// The own site id as it is stored now. It is not remembered: it changes when a database is given a new identity.
 pub(crate) fn own_site_id(connection: &Connection) -> Result<Option<Vec<u8>>> {
-    if !connection
-        .prepare(sql::OBJECT_EXISTS)?
-        .query_row(&["table".into(), "crsql_site_id".into()], |_| Ok(()))?
-        .is_some()
-    {
+    let mut table = connection.cached(sql::OBJECT_EXISTS)?;
+    if table.query_row(&["table".into(), "crsql_site_id".into()], |_| Ok(()))?.is_none() {
         return Ok(None);
     }
     connection.cached(sql::OWN_SITE_ID)?.query_row(&[], |row| Ok(row.column_blob(0)))

@@ -71,18 +71,18 @@ fn other_obstacle(connection: &Connection, table: &str, create: &str) -> Result<
             "Table {table} has a column named \"-1\", which stands for the row itself in a CRR: rename the column"
         )));
     }
-    let arguments_max = connection.limit(LIMIT_FUNCTION_ARG);
-    let arguments = 1 + 2 * (keys.len() + columns.len());
-    if i32::try_from(arguments).is_ok_and(|arguments| arguments <= arguments_max) {
+    let columns = keys.len() + columns.len();
+    if columns <= COLUMNS_MAX && 2 * (columns as i32) < connection.limit(LIMIT_FUNCTION_ARG) {
         return Ok(None);
     }
     Ok(Some(format!(
-        "Table {table} has {} columns; at most {} can be tracked, because a trigger passes every old and new value as \
-         an argument and this SQLite takes {arguments_max} arguments",
-        keys.len() + columns.len(),
-        (arguments_max - 1) / 2
+        "Table {table} has {columns} columns; at most {COLUMNS_MAX} can be tracked, because a trigger passes every old \
+         and new value as an argument of one function, and many builds of SQLite take no more than 127"
     )))
 }
+
+/// Newer builds of SQLite take more arguments, but a file must stay usable in all of them.
+const COLUMNS_MAX: usize = (127 - 1) / 2;
 
 /// SQLite's number for the limit of a function's arguments.
 const LIMIT_FUNCTION_ARG: i32 = 6;

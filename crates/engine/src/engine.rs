@@ -136,10 +136,9 @@ impl Engine {
     /// The tracked tables as the schema is now, also inside a transaction that has changed it.
     pub(crate) fn catalogue(&self) -> Result<Rc<Catalogue>> {
         let cookie = self.pragma(sql::SCHEMA_VERSION)?;
-        if let Some((seen, catalogue)) = &*self.catalogue.borrow() {
-            if *seen == cookie {
-                return Ok(catalogue.clone());
-            }
+        let remembered = self.catalogue.borrow().clone();
+        if let Some((_, catalogue)) = remembered.filter(|(seen, _)| *seen == cookie) {
+            return Ok(catalogue);
         }
         let catalogue = Rc::new(Catalogue::load(&self.connection)?);
         // The schema of an open write transaction can be rolled back, and another change can then reach the same cookie.

@@ -26,8 +26,7 @@ pub(crate) fn as_crr(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Output<'sta
             return Ok(());
         }
         // A clock that is already there is that of a table which was dropped and made anew, or lost its triggers.
-        let known = exists(&engine.connection, "table", &sql::clock_name(&table))?;
-        if known {
+        if exists(&engine.connection, "table", &sql::clock_name(&table))? {
             compact(engine, &table)?;
         }
         create(engine, &table, Stamp::Next)
@@ -42,6 +41,9 @@ pub(crate) fn as_table(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Output<'s
     atomically(engine, "crsql_as_table", || {
         let (keys, _) = key_and_other_columns(&engine.connection, &table)?;
         engine.connection.execute(&sql::drop_triggers(&table, &keys))?;
+        if exists(&engine.connection, "table", &sql::clock_name(&table))? {
+            refuse_strangers(engine, &table)?;
+        }
         drop_clock_and_lookaside(engine, &table)
     })
     .map_err(|error| Error::new(error.code, format!("failed to downgrade the crr: {error}")))?;
@@ -113,6 +115,7 @@ fn adopt_alteration(engine: &Engine, table: &str) -> Result<()> {
 fn compact(engine: &Engine, table: &str) -> Result<()> {
     let connection = &engine.connection;
     engine.begin_write()?;
+    refuse_strangers(engine, table)?;
     let (keys, columns) = key_and_other_columns(connection, table)?;
     if !same_names(&lookaside_keys(connection, table)?, &keys) {
         return drop_clock_and_lookaside(engine, table);
@@ -138,7 +141,7 @@ fn create(engine: &Engine, table: &str, stamp: Stamp) -> Result<()> {
     backfill::backfill(engine, table, &keys, &columns, stamp)
 }
 
-/// A table of the user may have the name of a clock.
+/// A table of the user may have the name of a clock. It is never dropped.
 fn refuse_strangers(engine: &Engine, table: &str) -> Result<()> {
     let clock = sql::clock_name(table);
     let columns = column_names(&engine.connection, &clock)?;
@@ -146,7 +149,7 @@ fn refuse_strangers(engine: &Engine, table: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::failed(format!(
-        "table {table} cannot be tracked: the name {clock} is taken by a table of another layout"
+        "table {table} is not and cannot be tracked: the name {clock} is taken by a table of another layout"
     )))
 }
 

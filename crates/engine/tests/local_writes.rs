@@ -1,5 +1,7 @@
 //! What a local write records.
 
+#![allow(clippy::unwrap_used, reason = "a test reports by failing")]
+
 mod support;
 use support::*;
 

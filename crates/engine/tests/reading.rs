@@ -1,5 +1,7 @@
 //! What `crsql_changes` shows.
 
+#![allow(clippy::unwrap_used, reason = "a test reports by failing")]
+
 mod support;
 use rusqlite::Connection;
 use support::*;

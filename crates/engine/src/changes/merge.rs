@@ -22,7 +22,6 @@ const SITE_ID_BYTES_MAX: usize = 16;
 pub(super) fn merge(engine: &Rc<Engine>, columns: &Columns<'_>) -> Result<i64> {
     let record = Record::read(engine, columns)?;
     let table = record.table.clone();
-    table.check_writable()?;
     record.merge(engine).map_err(|error| {
         let Record { column, .. } = record;
         Error::new(error.code, format!("failed to merge column {column} of table {}: {error}", table.name))
@@ -64,6 +63,7 @@ impl<'a> Record<'a> {
         let table = engine
             .table(&shown)?
             .ok_or_else(|| Error::failed(format!("crsql - could not find the schema information for table {shown}")))?;
+        table.check_writable()?;
         let column = std::str::from_utf8(column)
             .map_err(|_| Error::failed(format!("crsql - a column name of table {shown} is not UTF-8")))?;
         let what = |problem: String| Error::failed(format!("crsql - column {column} of table {shown}: {problem}"));

@@ -1,5 +1,5 @@
 //! Databases with the engine, for the tests.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses a part of it; failing is its way to report")]
 
 use rejoin_bridge::{Connection as Bridge, linked};
 use rusqlite::{Connection, types::Value};
