@@ -17,5 +17,5 @@ pub use host::{Answer, Host, Statement};
 pub use peer::{Peer, Stream, carry, until_level};
 pub use program::{Program, Server, free_address, wait_until};
 pub use random::Random;
-pub use settings::{Engine, Settings, chinook, original, program};
+pub use settings::{Engine, PYTHON, Settings, apsw, chinook, library, original, program};
 pub use value::{Row, Value};

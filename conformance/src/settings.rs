@@ -30,7 +30,7 @@ impl Settings {
         for (name, path) in program_of_host {
             there(name, Path::new(path).to_path_buf())?;
         }
-        let library = there("library", beside_tests(LIBRARY))?;
+        let library = library()?;
         let original = if engines.iter().any(|engine| *engine != Engine::BuiltIn) { Some(original()?) } else { None };
         Some(Settings { library, original })
     }
@@ -60,13 +60,23 @@ pub fn chinook() -> Option<PathBuf> {
     there("chinook", target().join("chinook/chinook.db"))
 }
 
+/// A folder for PYTHONPATH that holds apsw, made by `cargo xtask apsw`.
+pub fn apsw() -> Option<PathBuf> {
+    there("apsw", target().join("apsw"))
+}
+
+/// The loadable library, made by `cargo build -p rejoin-extension`.
+pub fn library() -> Option<PathBuf> {
+    there("library", beside_tests(LIBRARY))
+}
+
 /// The program `rejoin`, made by `cargo build`.
 pub fn program() -> Option<PathBuf> {
     there("program", beside_tests("rejoin"))
 }
 
 /// The interpreter whose sqlite3 module is Debian's own and can load extensions.
-pub(crate) const PYTHON: &str = "/usr/bin/python3";
+pub const PYTHON: &str = "/usr/bin/python3";
 
 const LIBRARY: &str = if cfg!(target_os = "macos") { "librejoin.dylib" } else { "librejoin.so" };
 
