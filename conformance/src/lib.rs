@@ -1,7 +1,7 @@
 //! Drives rejoin from outside, as its users do: the loadable library in the `sqlite3` shell and in Debian's python3, the
 //! program as a process, and the original cr-sqlite beside or instead of the built-in engine.
 //!
-//! The tests are in `conformance/tests`. Nothing here links to SQLite or to another crate of this workspace, so a test
+//! The tests are in `conformance/tests`. This library links neither SQLite nor another crate of this workspace, so a test
 //! sees what a user sees. Read [`Peer`] first: one database file, used by one host with one engine.
 
 #![forbid(unsafe_code)]

@@ -1,6 +1,6 @@
 //! Every check and every test, in one command; what it prints is enough to see what was checked and what was not.
 
-use crate::{Outcome, chinook, needs, oracle, repository, run, tidy};
+use crate::{Outcome, apsw, chinook, needs, oracle, repository, run, tidy};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -31,9 +31,14 @@ pub fn ci() -> Outcome<()> {
         required.push("oracle");
     }
     if is_missing(needs::PYTHON) || is_missing("/usr/bin/pip3") {
-        report.leave_out("the Chinook database: nothing is tried on it".to_owned());
-    } else if report.step("chinook", || chinook::make().map(drop)) {
-        required.push("chinook");
+        report.leave_out("the Chinook database and apsw: nothing is tried on them".to_owned());
+    } else {
+        if report.step("chinook", || chinook::make().map(drop)) {
+            required.push("chinook");
+        }
+        if report.step("apsw", || apsw::make().map(drop)) {
+            required.push("apsw");
+        }
     }
 
     report.step("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
@@ -60,7 +65,8 @@ pub fn conformance(filters: &[&str]) -> Outcome<()> {
     cargo(&["build", "--package", "rejoin-extension", "--package", "rejoin-cli"])?;
     oracle::make()?;
     chinook::make()?;
-    let required = ["library", "program", "sqlite3", needs::PYTHON, "oracle", "chinook"];
+    apsw::make()?;
+    let required = ["library", "program", "sqlite3", needs::PYTHON, "oracle", "chinook", "apsw"];
     let mut arguments = vec!["--package", "rejoin-conformance"];
     arguments.extend(filters);
     test(&arguments, &required)

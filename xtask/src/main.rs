@@ -1,9 +1,10 @@
-//! Chores of this repository, each one command: `cargo xtask ci`, `tidy`, `oracle`, `chinook`, `conformance`.
+//! Chores of this repository, each one command: `cargo xtask ci`, `tidy`, `oracle`, `chinook`, `apsw`, `conformance`.
 //!
 //! Everything here is for people who work on rejoin; nothing of it ends up in the program or the library.
 
 #![forbid(unsafe_code)]
 
+mod apsw;
 mod chinook;
 mod ci;
 mod needs;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::tidy(),
         ["oracle"] => oracle::make().map(|path| println!("{}", path.display())),
         ["chinook"] => chinook::make().map(|path| println!("{}", path.display())),
+        ["apsw"] => apsw::make().map(|path| println!("{}", path.display())),
         ["conformance", filters @ ..] => ci::conformance(filters),
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");
@@ -49,4 +51,5 @@ cargo xtask CHORE
   tidy                  check the rules that the compiler does not: allowed edges, unsafe, links, file length
   oracle                make the original cr-sqlite at target/oracle/native/crsqlite.so
   chinook               make the Chinook sample database at target/chinook/chinook.db
+  apsw                  put the Python module apsw, which has a newer SQLite, into target/apsw
   conformance [FILTER]  build the program and the library, then run the tests against them and the original";
