@@ -22,10 +22,10 @@ fn connect(a: &Database, b: &Database, more: &str) {
 fn round(from: &Database, out: &str, to: &Database, into: &str) -> usize {
     let packages = from.values(&format!("SELECT package FROM {out}"));
     for package in &packages {
-        to.insert(&format!("INSERT INTO {into}(package) VALUES (?1)"), package).unwrap();
+        to.insert(&format!("INSERT INTO {into}(package) VALUES (?1)"), package).expect("the package is taken");
     }
     let receipt: Value = to.one(&format!("SELECT receipt FROM {into}"));
-    from.insert(&format!("INSERT INTO {out}(receipt) VALUES (?1)"), &receipt).unwrap();
+    from.insert(&format!("INSERT INTO {out}(receipt) VALUES (?1)"), &receipt).expect("the receipt is taken");
     packages.len()
 }
 

@@ -46,9 +46,10 @@ const RECEIPT: usize = 11;
 /// The columns that say where the stream stands, and nothing of a package.
 const STATE_COLUMNS: u64 = 1 << LAST_RETRIEVED | 1 << LAST_SENT | 1 << LAST_ACKED | 1 << HEAD | 1 << RECEIPT;
 
-/// The plan that gives one row of state instead of packages.
-const ONE_ROW: i32 = 1;
+/// The plans: packages, packages of which no column is looked at (a count, or a DELETE), one row of state.
 const PACKAGES: i32 = 0;
+const UNSEEN_PACKAGES: i32 = 1;
+const ONE_ROW: i32 = 2;
 
 pub(super) struct OutboundTable {
     connection: Connection,
@@ -121,7 +122,7 @@ impl Table for OutboundTable {
         {
             index.set_order_by_consumed();
         }
-        index.set_index(PACKAGES, &plan);
+        index.set_index(if used == 0 { UNSEEN_PACKAGES } else { PACKAGES }, &plan);
         index.set_cost(1e6);
         Ok(())
     }
@@ -140,10 +141,7 @@ impl Table for OutboundTable {
         let (columns, is_update) = match change {
             Update::Insert { columns, .. } => (columns, false),
             Update::Update { columns, .. } => (columns, true),
-            Update::Delete { .. } => {
-                let text = "an outbound stream cannot be deleted from; INSERT a receipt to acknowledge";
-                return Err(StreamError::Misuse(text.into()).into());
-            }
+            Update::Delete { .. } => return Err(no_delete().into()),
         };
         atomically(&self.connection, || self.write(columns, is_update))?;
         Ok(1)
@@ -158,6 +156,14 @@ impl Table for OutboundTable {
     fn rename(&self, new_name: &str) -> Result<()> {
         Ok(Streams::of(&self.connection)?.rename(Direction::Outbound, self.remote, new_name)?)
     }
+}
+
+fn no_delete() -> StreamError {
+    StreamError::Misuse(
+        "an outbound stream cannot be deleted from (INSERT a receipt to acknowledge), nor be counted while this \
+         connection has uncommitted writes"
+            .into(),
+    )
 }
 
 const AFTER: char = 'a';
@@ -222,6 +228,9 @@ impl TableCursor for OutboundCursor {
         if plan == ONE_ROW {
             self.row = Row::State;
             return Ok(());
+        }
+        if plan == UNSEEN_PACKAGES && self.connection.has_write_transaction() {
+            return Err(no_delete().into());
         }
         let mut after: Option<Cursor> = None;
         for (bound, value) in bounds.chars().zip(args) {
