@@ -1,13 +1,16 @@
 //! The `rejoin` program: arguments in, text or JSON out. What the verbs do lives in the crate `rejoin`.
 #![forbid(unsafe_code)]
 
+mod demo;
 mod diff;
 mod ending;
 mod extension_path;
 mod interrupt;
+mod serve;
 mod show;
 mod snapshot;
 mod status;
+mod sync;
 mod track;
 mod untrack;
 
@@ -30,8 +33,11 @@ struct Cli {
 /// What the program can do. Each verb is one file.
 #[derive(Subcommand)]
 enum Verb {
+    Demo(demo::Args),
     Track(track::Args),
     Untrack(untrack::Args),
+    Serve(serve::Args),
+    Sync(sync::Args),
     Status(status::Args),
     Diff(diff::Args),
     Snapshot(snapshot::Args),
@@ -40,8 +46,11 @@ enum Verb {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().verb {
+        Verb::Demo(args) => demo::run(&args),
         Verb::Track(args) => track::run(&args),
         Verb::Untrack(args) => untrack::run(&args),
+        Verb::Serve(args) => serve::run(&args),
+        Verb::Sync(args) => sync::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Diff(args) => diff::run(&args),
         Verb::Snapshot(args) => snapshot::run(&args),
