@@ -26,10 +26,8 @@ pub struct Settings {
 impl Settings {
     /// What is needed to run peers with these engines; none, with a line that says so, when some of it is not there.
     pub fn find(engines: &[Engine]) -> Option<Settings> {
-        let program_of_host = [("sqlite3", "/usr/bin/sqlite3"), (PYTHON, PYTHON)];
-        for (name, path) in program_of_host {
-            there(name, Path::new(path).to_path_buf())?;
-        }
+        there("sqlite3", in_path("sqlite3"))?;
+        there(PYTHON, PathBuf::from(PYTHON))?;
         let library = library()?;
         let original = if engines.iter().any(|engine| *engine != Engine::BuiltIn) { Some(original()?) } else { None };
         Some(Settings { library, original })
@@ -93,6 +91,15 @@ fn there(name: &str, path: PathBuf) -> Option<PathBuf> {
     );
     println!("skipped: {} is not there; `cargo xtask conformance` makes what this test needs", path.display());
     None
+}
+
+/// Where a program is that is started by its name; its name alone when it is nowhere.
+fn in_path(program: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| PathBuf::from(program))
 }
 
 /// The folder that the test programs lie in: target/debug for target/debug/deps/TEST.

@@ -2,7 +2,7 @@
 
 use crate::{Outcome, needs, repository, run};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Makes target/chinook/chinook.db, unless a current one is there, and returns its path.
@@ -30,8 +30,8 @@ pub fn make() -> Outcome<PathBuf> {
 }
 
 /// Whether `made` exists and is no older than any of its sources, all of which exist.
-fn is_newer(made: &PathBuf, sources: &[&PathBuf]) -> bool {
-    let time = |path: &PathBuf| fs::metadata(path).and_then(|data| data.modified()).ok();
+fn is_newer(made: &Path, sources: &[&Path]) -> bool {
+    let time = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
     let Some(made) = time(made) else { return false };
     sources.iter().all(|source| time(source).is_some_and(|source| source <= made))
 }
