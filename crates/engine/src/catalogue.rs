@@ -54,6 +54,7 @@ pub(crate) struct Texts {
     pub(crate) deleted: String,
     pub(crate) drop_cells: String,
     pub(crate) set_clock_row: String,
+    pub(crate) set_clock_row_of_site: String,
     pub(crate) read_cell: Vec<String>,
     pub(crate) write_cell: Vec<String>,
 }
@@ -126,7 +127,7 @@ impl Texts {
             find_key: sql::find_key(table, keys),
             add_key: sql::add_key(table, keys),
             read_key: sql::read_key(table, keys),
-            standing: sql::standing(table),
+            standing: sql::standing(table, keys),
             add_cells: sql::add_cells(table, columns),
             touch_cells: sql::touch_cells(table, columns),
             touch_cell: sql::touch_cell(table),
@@ -135,6 +136,7 @@ impl Texts {
             deleted: sql::touch_sentinel_deleted(table),
             drop_cells: sql::drop_cells(table),
             set_clock_row: sql::set_clock_row(table),
+            set_clock_row_of_site: sql::set_clock_row_of_site(table),
             read_cell: columns.iter().map(|column| sql::read_cell(table, keys, column)).collect(),
             write_cell: columns.iter().map(|column| sql::write_cell(table, keys, column)).collect(),
         }

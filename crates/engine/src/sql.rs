@@ -310,13 +310,16 @@ pub(crate) fn read_key(table: &str, keys: &[String]) -> String {
     )
 }
 
-/// (key, column) -> the sentinel, the column's col_version, and whether there is any clock row.
-pub(crate) fn standing(table: &str) -> String {
-    let clock = clock(table);
+/// (keys, column) -> the key, its sentinel, the column's col_version, and whether it has any clock row.
+pub(crate) fn standing(table: &str, keys: &[String]) -> String {
     format!(
-        "SELECT (SELECT col_version FROM {clock} WHERE key = ?1 AND col_name = '-1'), \
-         (SELECT col_version FROM {clock} WHERE key = ?1 AND col_name = ?2), \
-         EXISTS (SELECT 1 FROM {clock} WHERE key = ?1)"
+        "SELECT p.__crsql_key, (SELECT col_version FROM {clock} WHERE key = p.__crsql_key AND col_name = '-1'), \
+         (SELECT col_version FROM {clock} WHERE key = p.__crsql_key AND col_name = ?{column}), \
+         EXISTS (SELECT 1 FROM {clock} WHERE key = p.__crsql_key) FROM {lookaside} AS p WHERE {keys_match}",
+        clock = clock(table),
+        column = keys.len() + 1,
+        lookaside = lookaside(table),
+        keys_match = keys_match(keys, "IS", 1)
     )
 }
 
@@ -389,8 +392,18 @@ pub(crate) fn cells_of_key(table: &str) -> String {
 
 /// (key, column, col_version, db_version, site ordinal, seq): sets a clock row.
 pub(crate) fn set_clock_row(table: &str) -> String {
+    set_clock_row_with(table, "?5")
+}
+
+/// (key, column, col_version, db_version, site id, seq): as [`set_clock_row`], for an author whose ordinal is known. Of
+/// another it is refused, since the ordinal may not be NULL.
+pub(crate) fn set_clock_row_of_site(table: &str) -> String {
+    set_clock_row_with(table, "(SELECT ordinal FROM main.crsql_site_id WHERE site_id = ?5)")
+}
+
+fn set_clock_row_with(table: &str, ordinal: &str) -> String {
     format!(
-        "INSERT INTO {} (key, col_name, col_version, db_version, site_id, seq) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+        "INSERT INTO {} (key, col_name, col_version, db_version, site_id, seq) VALUES (?1, ?2, ?3, ?4, {ordinal}, ?6) \
          ON CONFLICT (key, col_name) DO UPDATE SET col_version = excluded.col_version, \
          db_version = excluded.db_version, site_id = excluded.site_id, seq = excluded.seq",
         clock(table)

@@ -1,10 +1,10 @@
 use super::{CID, CL, COL_VERSION, DB_VERSION, PK, SEQ, SITE_ID, TABLE, VAL, rowid};
 use crate::catalogue::Tracked;
 use crate::engine::Engine;
-use crate::local_write::{find_key, find_or_add_key};
+use crate::local_write::find_or_add_key;
 use crate::sql;
 use crate::values::{to_bridge, to_change};
-use rejoin_bridge::{Columns, Error, Result, ValueRef};
+use rejoin_bridge::{Columns, Error, Result, ValueRef, code};
 use rejoin_change::{Arriving, COUNTER_MAX, PackedKey, SENTINEL, Standing, Value, Verdict, decide};
 use std::cmp::Ordering;
 use std::rc::Rc;
@@ -98,18 +98,14 @@ impl<'a> Record<'a> {
     fn merge(&self, engine: &Engine) -> Result<i64> {
         engine.begin_write()?;
         let keys: Vec<ValueRef<'_>> = self.keys.iter().map(to_bridge).collect();
-        let known = find_key(engine, &self.table, &keys)?;
-        let standing = match known {
-            Some(key) => self.standing(engine, key)?,
-            None => Standing { causal_length: 0, col_version: None },
-        };
+        let (known, standing) = self.standing(engine, &keys)?;
         let arriving =
             Arriving { column: self.column, col_version: self.col_version, causal_length: self.causal_length };
         let verdict = decide(standing, arriving, || self.compare_values(engine, &keys, standing))?;
-        let row = RowMerge { engine, record: self, keys: &keys };
+        let row = RowMerge { engine, record: self, keys: &keys, known };
         let key = match verdict {
             // The key is made known even so, as the original does.
-            Verdict::Ignore => return find_or_add_key(engine, &self.table, &keys).map(|_| 0),
+            Verdict::Ignore => return row.key().map(|_| 0),
             Verdict::Delete => row.delete()?,
             Verdict::Revive => row.revive()?,
             Verdict::Write { revive } => row.write(revive)?,
@@ -117,13 +113,16 @@ impl<'a> Record<'a> {
         Ok(rowid(self.table.index, key))
     }
 
-    fn standing(&self, engine: &Engine, key: i64) -> Result<Standing> {
+    /// The number of the key, if it is known, and what is known of the row and the cell.
+    fn standing(&self, engine: &Engine, keys: &[ValueRef<'_>]) -> Result<(Option<i64>, Standing)> {
+        let values: Vec<ValueRef<'_>> = keys.iter().copied().chain([self.column.into()]).collect();
         let mut statement = engine.connection.cached(&self.table.sql.standing)?;
-        let standing = statement.query_row(&[key.into(), self.column.into()], |row| {
+        let found = statement.query_row(&values, |row| {
             let number = |i: i32| (!row.column(i).is_null()).then(|| row.column_i64(i));
-            Ok(Standing { causal_length: number(0).unwrap_or(row.column_i64(2)), col_version: number(1) })
+            let causal_length = number(1).unwrap_or(row.column_i64(3));
+            Ok((number(0), Standing { causal_length, col_version: number(2) }))
         })?;
-        standing.ok_or_else(|| Error::failed("SQLite gave no row for a query without a table"))
+        Ok(found.unwrap_or((None, Standing { causal_length: 0, col_version: None })))
     }
 
     /// Compares the incoming value with the stored one, as it is stored.
@@ -151,6 +150,8 @@ struct RowMerge<'a> {
     engine: &'a Engine,
     record: &'a Record<'a>,
     keys: &'a [ValueRef<'a>],
+    /// The number of the key, where it was known beforehand.
+    known: Option<i64>,
 }
 
 impl RowMerge<'_> {
@@ -202,35 +203,36 @@ impl RowMerge<'_> {
     }
 
     fn key(&self) -> Result<i64> {
-        Ok(find_or_add_key(self.engine, &self.record.table, self.keys)?.0)
+        match self.known {
+            Some(key) => Ok(key),
+            None => Ok(find_or_add_key(self.engine, &self.record.table, self.keys)?.0),
+        }
     }
 
+    /// The author gets an ordinal when a change of theirs first wins. It is looked up each time, because a database can
+    /// be given another identity. A record without an author counts as this database's own.
     fn set_clock_row(&self, key: i64, column: &str, col_version: i64) -> Result<()> {
         let version = self.engine.stamp(self.record.db_version)?;
-        let values = [
-            key.into(),
-            column.into(),
-            col_version.into(),
-            version.into(),
-            self.site_ordinal()?.into(),
-            self.record.seq.into(),
-        ];
-        self.engine.connection.cached(&self.record.table.sql.set_clock_row)?.run(&values)
-    }
-
-    /// The author's ordinal, made when a change of theirs first wins. It is looked up each time, because a database can
-    /// be given another identity. A record without an author counts as this database's own.
-    fn site_ordinal(&self) -> Result<i64> {
         let connection = &self.engine.connection;
-        let site_id = ValueRef::Blob(self.record.site_id);
+        let sql = &self.record.table.sql;
+        let run = |text: &str, site: ValueRef<'_>| {
+            let seq = self.record.seq.into();
+            let values = [key.into(), column.into(), col_version.into(), version.into(), site, seq];
+            connection.cached(text)?.run(&values)
+        };
         if self.record.site_id.is_empty() {
-            return Ok(0);
+            return run(&sql.set_clock_row, OWN_ORDINAL.into());
         }
-        let found = connection.cached(sql::SITE_ORDINAL)?.query_row(&[site_id], |row| Ok(row.column_i64(0)))?;
-        if let Some(ordinal) = found {
-            return Ok(ordinal);
+        let site_id = ValueRef::Blob(self.record.site_id);
+        match run(&sql.set_clock_row_of_site, site_id) {
+            Err(error) if error.code & 0xff == code::CONSTRAINT => {
+                connection.cached(sql::ADD_SITE)?.run(&[site_id])?;
+                run(&sql.set_clock_row_of_site, site_id)
+            }
+            result => result,
         }
-        connection.cached(sql::ADD_SITE)?.run(&[site_id])?;
-        Ok(connection.last_insert_rowid())
     }
 }
+
+/// The ordinal of this database itself.
+const OWN_ORDINAL: i64 = 0;
