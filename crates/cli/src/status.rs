@@ -48,6 +48,8 @@ fn print(out: &mut impl Write, status: &Status) -> std::io::Result<()> {
     if let Some(site_id) = &status.site_id {
         writeln!(out, "site id    {}", show::hex(site_id))?;
         writeln!(out, "version    {}", status.db_version)?;
+    } else if !names(true).is_empty() {
+        writeln!(out, "site id    none yet; it is made when the file is first opened with the library")?;
     }
     match names(true).as_slice() {
         [] => writeln!(out, "tracked    nothing yet; rejoin track makes tables replicate")?,

@@ -14,7 +14,7 @@ use crate::user_tables::{UserTable, user_tables};
 pub struct Status {
     /// The user's own tables.
     pub tables: Vec<UserTable>,
-    /// The database's site id: 16 bytes, none where nothing was ever tracked.
+    /// The database's site id: 16 bytes, none where it has not been made yet.
     pub site_id: Option<Vec<u8>>,
     /// The newest version that is stored.
     pub db_version: i64,
@@ -76,8 +76,12 @@ pub fn status(path: &Path, cancel: &Cancel) -> Result<Status, FileError> {
         let sql = "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE name = ?1)";
         plain.query_row(sql, [name], |row| row.get::<_, bool>(0)).doing(doing)
     };
-    // Without these the engine would have to write.
-    if !known("crsql_site_id")? {
+    // Without these the engine would have to write. A snapshot that nobody has opened yet has no identity.
+    let has_identity = known("crsql_site_id")?
+        && plain
+            .query_row("SELECT EXISTS (SELECT 1 FROM main.crsql_site_id WHERE ordinal = 0)", [], |row| row.get(0))
+            .doing(doing)?;
+    if !has_identity {
         return Ok(status);
     }
     let has_streams = known("crsql_streams")?;

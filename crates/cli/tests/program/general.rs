@@ -5,7 +5,7 @@ use crate::{folder, rejoin, sql};
 #[test]
 fn every_verb_explains_itself_with_examples() {
     let folder = folder();
-    let verbs = ["track", "untrack", "status", "diff", "snapshot", "extension-path"];
+    let verbs = ["demo", "track", "untrack", "serve", "sync", "status", "diff", "snapshot", "extension-path"];
     let help = rejoin(&folder, &["--help"]);
     assert_eq!(help.code, Some(0));
     for verb in verbs {
@@ -119,4 +119,24 @@ fn the_status_of_a_tracked_database_names_its_tables_and_changes_nothing() {
     assert_eq!(status["db_version"], 1);
     assert_eq!(status["site_id"].as_str().map(str::len), Some(32));
     assert_eq!(crate::bytes(&folder.path().join("a.db")), before);
+}
+
+#[test]
+fn a_stream_that_is_behind_ends_the_status_with_3() {
+    let folder = folder();
+    sql(&folder, "a.db", "CREATE TABLE t(a INTEGER PRIMARY KEY NOT NULL, b); INSERT INTO t VALUES (1, 2)");
+    assert_eq!(rejoin(&folder, &["track", "a.db"]).code, Some(0));
+    let database = rejoin::Database::open(folder.path().join("a.db")).expect("a database");
+    database
+        .connection()
+        .execute_batch(
+            "CREATE VIRTUAL TABLE to_b USING crsql_outbound_stream(remote = x'00112233445566778899aabbccddeeff')",
+        )
+        .expect("a stream");
+    drop(database);
+    let run = rejoin(&folder, &["status", "a.db"]);
+    assert_eq!(run.code, Some(3), "{}", run.err);
+    assert!(run.out.contains("outbound to 00112233445566778899aabbccddeeff (to_b)"), "{}", run.out);
+    let status = rejoin(&folder, &["status", "--json", "a.db"]).json();
+    assert_eq!((&status["level"], &status["streams"][0]["behind"]), (&false.into(), &1.into()));
 }

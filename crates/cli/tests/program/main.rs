@@ -1,5 +1,6 @@
 //! The program as its users run it: arguments in; output, files and exit codes out.
 
+mod demo;
 mod diff;
 mod general;
 mod snapshot;

@@ -56,3 +56,39 @@ fn a_snapshot_leaves_nothing_but_itself() {
     assert_eq!(rejoin(&folder, &["snapshot", "no.db", "other.db"]).code, Some(1));
     assert!(!folder.path().join("other.db").exists());
 }
+
+#[test]
+fn a_snapshot_has_no_streams_and_its_status_can_be_read() {
+    let folder = folder();
+    sql(&folder, "app.db", SCHEMA);
+    assert_eq!(rejoin(&folder, &["track", "app.db"]).code, Some(0));
+    let app = rejoin::Database::open(folder.path().join("app.db")).expect("a database");
+    app.connection()
+        .execute_batch(
+            "CREATE VIRTUAL TABLE \"to b\" USING crsql_outbound_stream(remote = x'00112233445566778899aabbccddeeff');
+             CREATE VIRTUAL TABLE from_b USING crsql_InboundStream(remote = x'00112233445566778899aabbccddeeff');
+             CREATE VIRTUAL TABLE words USING fts5(word); INSERT INTO words VALUES ('outbound_stream');",
+        )
+        .expect("streams");
+    assert_eq!(ask(app.connection(), "SELECT count(*) FROM crsql_streams"), ["2"]);
+    let run = rejoin(&folder, &["snapshot", "--json", "app.db", "copy.db"]);
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    assert_eq!(run.json()["copy"], "copy.db");
+
+    let copy = sql(&folder, "copy.db", "");
+    assert_eq!(
+        ask(
+            &copy,
+            "SELECT name FROM sqlite_schema WHERE name LIKE 'crsql\\_streams%' ESCAPE '\\' OR sql LIKE '%boundstream%'"
+        ),
+        Vec::<String>::new()
+    );
+    assert_eq!(ask(&copy, "SELECT name FROM sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL%'"), ["words"]);
+    let status = rejoin(&folder, &["status", "--json", "copy.db"]);
+    assert_eq!(status.code, Some(0), "{}", status.err);
+    assert_eq!(status.json()["site_id"], serde_json::Value::Null);
+    // The first to open it with the library gives it one.
+    let own = rejoin::Database::open(folder.path().join("copy.db")).expect("a database").site_id().expect("an id");
+    assert_ne!(own, app.site_id().expect("an id"));
+    assert_eq!(ask(app.connection(), "SELECT count(*) FROM crsql_streams"), ["2"]);
+}
