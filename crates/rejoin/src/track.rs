@@ -10,7 +10,7 @@ use crate::cancel::Cancel;
 use crate::file_error::{Doing, FileError};
 use crate::keep::keep_copy;
 use crate::prepared::open_prepared;
-use crate::user_tables::{UserTable, is_internal, literal, user_tables};
+use crate::user_tables::{UserTable, is_internal, kind_of, literal, user_tables};
 
 /// How long to wait for another program's write to end.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -197,7 +197,7 @@ fn choose(connection: &Connection, names: &[String]) -> Result<Vec<UserTable>, F
         if tables.iter().any(|table| table.name.eq_ignore_ascii_case(name)) {
             continue;
         }
-        let kind = adapt::kind_of(connection, name).doing(|| "read the schema".to_owned())?;
+        let kind = kind_of(connection, name).doing(|| "read the schema".to_owned())?;
         return Err(FileError::Refused(match kind.as_deref() {
             None => format!("there is no table {name}"),
             Some("table") if is_internal(name) => format!("{name} is an internal table"),

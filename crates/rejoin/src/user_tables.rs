@@ -1,6 +1,6 @@
 //! Which tables of a database are its user's own, and which of them replicate.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 /// A table or view of a database's `main` schema that belongs to its user, not to SQLite, an extension or rejoin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,4 +56,11 @@ pub fn stored_columns(connection: &Connection, table: &str) -> rusqlite::Result<
         connection.prepare("SELECT name, pk FROM pragma_table_xinfo(?1, 'main') WHERE hidden = 0 ORDER BY cid")?;
     let rows = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
     rows.collect()
+}
+
+/// What `main` has under a name, as SQLite calls it: table, view, virtual, shadow.
+pub(crate) fn kind_of(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
+    let sql =
+        format!("SELECT type FROM pragma_table_list WHERE schema = 'main' AND name = {} COLLATE NOCASE", literal(name));
+    connection.query_row(&sql, [], |row| row.get(0)).optional()
 }

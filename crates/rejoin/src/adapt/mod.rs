@@ -4,11 +4,13 @@
 //! kept. Both work on SQL text by tokens, so that everything they do not understand either stays as it is or stops them.
 
 mod create_table;
+mod facts;
+mod obstacle;
 mod rebuild;
 mod rewrite;
 mod survey;
 mod tokens;
 
+pub use obstacle::{COLUMNS_MAX, NotNullCure, Obstacle};
 pub use rebuild::{Rebuilt, rebuild};
-pub(crate) use survey::kind_of;
-pub use survey::{COLUMNS_MAX, NotNullCure, Obstacle, TableSurvey, survey};
+pub use survey::{TableSurvey, survey};

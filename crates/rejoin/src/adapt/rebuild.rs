@@ -2,8 +2,10 @@
 
 use rusqlite::Connection;
 
+use super::facts::{TableFacts, replacement_index};
+use super::obstacle::{NotNullCure, Obstacle};
 use super::rewrite::{rewrite_index, rewrite_table};
-use super::survey::{NotNullCure, Obstacle, TableFacts, TableSurvey, replacement_index};
+use super::survey::TableSurvey;
 use crate::content::{ContentDigest, digest_of};
 use crate::file_error::{Doing, FileError};
 use crate::user_tables::quoted;

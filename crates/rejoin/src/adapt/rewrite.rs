@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::create_table::{Constraint, ConstraintKind, CreateTable};
-use super::survey::{NotNullCure, Obstacle};
+use super::obstacle::{NotNullCure, Obstacle};
 use super::tokens::{Kind, Token, tokenize};
 
 /// The CREATE TABLE text without what `obstacles` name.
