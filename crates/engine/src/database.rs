@@ -36,20 +36,31 @@ pub(crate) fn prepare(connection: &Connection) -> Result<()> {
             "the database is read-only and lacks the tables that replication needs: open it once for writing",
         ));
     }
-    connection.savepoint("crsql_prepare", || {
-        connection.execute(sql::CREATE_TRACKED_PEERS)?;
-        connection.execute(sql::CREATE_MASTER)?;
-        connection.execute(sql::CREATE_SITE_ID)?;
-        connection.execute(sql::CREATE_SITE_ID_INDEX)?;
-        if !marked {
-            write_master(connection, "crsqlite_version", FORMAT_VERSION)?;
-        }
-        if own_site_id(connection)?.is_none() {
-            let site_id = random_site_id(connection);
-            connection.prepare(sql::ADD_OWN_SITE_ID)?.run(&[ValueRef::Blob(&site_id)])?;
-        }
-        Ok(())
-    })
+    connection
+        .savepoint("crsql_prepare", || {
+            connection.execute(sql::CREATE_TRACKED_PEERS)?;
+            connection.execute(sql::CREATE_MASTER)?;
+            connection.execute(sql::CREATE_SITE_ID)?;
+            connection.execute(sql::CREATE_SITE_ID_INDEX)?;
+            if !marked {
+                write_master(connection, "crsqlite_version", FORMAT_VERSION)?;
+            }
+            if own_site_id(connection)?.is_none() {
+                let site_id = random_site_id(connection);
+                connection.prepare(sql::ADD_OWN_SITE_ID)?.run(&[ValueRef::Blob(&site_id)])?;
+            }
+            Ok(())
+        })
+        .map_err(|error| match error.is_busy() {
+            true => Error::new(
+                error.code,
+                format!(
+                    "another connection is writing while the tables for replication are \
+             made ({error}): open the database again"
+                ),
+            ),
+            false => error,
+        })
 }
 
 /// The own site id as it is stored now. It is not remembered: it changes when a database is given a new identity.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 /// What the engine remembers of one connection.
 ///
-/// `stored db_version <= db_version < pending`, where they are known. No borrow of `catalogue` lives across SQL.
+/// `db_version < stored <= pending`, where they are known. No borrow of `catalogue` lives across SQL.
 pub(crate) struct Engine {
     pub(crate) connection: Connection,
     join: OnceCell<TransactionJoin>,
@@ -17,9 +17,9 @@ pub(crate) struct Engine {
     pending: Cell<Option<i64>>,
     /// Number of the next event of the running transaction.
     seq: Cell<i64>,
-    /// True where the running transaction has stored something under `pending`.
-    stored: Cell<bool>,
-    /// True where a part of the running transaction was undone, so that `pending` may be stored nowhere.
+    /// The highest version under which the running transaction has stored something.
+    stored: Cell<Option<i64>>,
+    /// True where a part of the running transaction was undone, so that `stored` may be stored nowhere.
     rewound: Cell<bool>,
     /// True from the engine's first write in a transaction to the transaction's end: nobody else can write meanwhile.
     writing: Cell<bool>,
@@ -42,7 +42,7 @@ impl Engine {
             db_version: Cell::new(None),
             pending: Cell::new(None),
             seq: Cell::new(0),
-            stored: Cell::new(false),
+            stored: Cell::new(None),
             rewound: Cell::new(false),
             writing: Cell::new(false),
             data_version: Cell::new(-1),
@@ -98,7 +98,7 @@ impl Engine {
     /// The version for something that is stored now.
     pub(crate) fn stamp(&self, floor: i64) -> Result<i64> {
         let version = self.next_db_version(floor)?;
-        self.stored.set(true);
+        self.stored.set(Some(version));
         Ok(version)
     }
 
@@ -194,7 +194,7 @@ impl Engine {
     fn end_transaction(&self) {
         self.pending.set(None);
         self.seq.set(0);
-        self.stored.set(false);
+        self.stored.set(None);
         self.rewound.set(false);
         self.writing.set(false);
         self.rows_impacted.set(0);
@@ -203,8 +203,8 @@ impl Engine {
 
 impl TransactionObserver for Engine {
     fn committed(&self) {
-        if self.stored.get() {
-            self.db_version.set(self.pending.get().filter(|_| !self.rewound.get()));
+        if self.stored.get().is_some() {
+            self.db_version.set(self.stored.get().filter(|_| !self.rewound.get()));
         }
         self.catalogue_provisional.set(false);
         self.end_transaction();

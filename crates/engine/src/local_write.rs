@@ -154,7 +154,8 @@ impl<'a> Write<'a> {
         for (column, highest) in cells {
             let seq = self.engine.take_seq(1);
             let column = self.table.columns[column].as_str();
-            let values = [new_key.into(), column.into(), (highest + 1).into(), version.into(), 0.into(), seq.into()];
+            let values =
+                [new_key.into(), column.into(), highest.saturating_add(1).into(), version.into(), 0.into(), seq.into()];
             self.run(&sql.set_clock_row, &values)?;
         }
         self.run(&sql.drop_cells, &[old_key.into()])?;

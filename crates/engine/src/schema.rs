@@ -20,6 +20,11 @@ pub(crate) fn as_crr(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Output<'sta
         ));
     }
     let table = named_table(engine, call, "crsql_as_crr")?;
+    // Programs say this at every start; then it only reads.
+    eligible::check(&engine.connection, &table)?;
+    if exists(&engine.connection, "trigger", &sql::insert_trigger_name(&table))? {
+        return Ok("OK".into());
+    }
     atomically(engine, "crsql_as_crr", || {
         eligible::check(&engine.connection, &table)?;
         if exists(&engine.connection, "trigger", &sql::insert_trigger_name(&table))? {
@@ -59,9 +64,10 @@ pub(crate) fn begin_alter(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Output
         )));
     }
     engine.connection.execute(&format!("SAVEPOINT {ALTER_SAVEPOINT}"))?;
-    let begun = key_and_other_columns(&engine.connection, &table)
-        .and_then(|(keys, _)| engine.connection.execute(&sql::drop_triggers(&table, &keys)))
-        .and_then(|()| engine.begin_write());
+    let begun = engine
+        .begin_write()
+        .and_then(|()| key_and_other_columns(&engine.connection, &table))
+        .and_then(|(keys, _)| engine.connection.execute(&sql::drop_triggers(&table, &keys)));
     if let Err(error) = begun {
         let undo = format!("ROLLBACK TO {ALTER_SAVEPOINT}; RELEASE {ALTER_SAVEPOINT}");
         // Fails only where SQLite has already rolled the whole transaction back.
@@ -160,10 +166,14 @@ fn drop_clock_and_lookaside(engine: &Engine, table: &str) -> Result<()> {
     engine.connection.execute(&sql::drop_clock_and_lookaside(table))
 }
 
-/// All or nothing, and the schema is read anew afterwards.
+/// All or nothing, and the schema is read anew afterwards. The write lock is taken first, so that nothing which `body`
+/// has read can change before it writes.
 fn atomically(engine: &Engine, name: &str, body: impl FnOnce() -> Result<()>) -> Result<()> {
     let rowid = engine.connection.last_insert_rowid();
-    let result = engine.connection.savepoint(name, body);
+    let result = engine.connection.savepoint(name, || {
+        engine.begin_write()?;
+        body()
+    });
     engine.connection.set_last_insert_rowid(rowid);
     engine.forget_catalogue();
     result

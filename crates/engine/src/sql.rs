@@ -446,10 +446,19 @@ pub(crate) fn delete_row(table: &str, keys: &[String]) -> String {
 /// The clock rows of a table that satisfy `conditions` (which speak of `c`), in stream order.
 pub(crate) fn scan(table: &str, by_version: bool, conditions: &[String]) -> String {
     let index = if by_version { format!("INDEXED BY {}", quote(&clock_index_name(table))) } else { String::new() };
+    select_clock_rows(table, &index, conditions, "c.db_version")
+}
+
+/// As [`scan`], gathered before the first row is given: the unary plus keeps any index from giving the order.
+pub(crate) fn gathering_scan(table: &str, conditions: &[String]) -> String {
+    select_clock_rows(table, "", conditions, "+c.db_version")
+}
+
+fn select_clock_rows(table: &str, index: &str, conditions: &[String], version: &str) -> String {
     let filter = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
     format!(
         "SELECT c.key, c.col_name, c.col_version, c.db_version, c.site_id, c.seq FROM {} AS c {index} {filter} \
-         ORDER BY c.db_version, c.seq, c.key, c.col_name",
+         ORDER BY {version}, c.seq, c.key, c.col_name",
         clock(table)
     )
 }

@@ -163,6 +163,36 @@ fn reading_is_lazy_and_survives_a_commit_in_between() {
 }
 
 #[test]
+fn writing_for_every_row_that_is_read_comes_to_an_end() {
+    let host = edited();
+    run(&host, "INSERT INTO foo SELECT 1000 + db_version * 10 + seq, 0, 0 FROM crsql_changes WHERE [table] = 'foo'");
+    assert_eq!(number(&host, "SELECT count(*) FROM foo WHERE a > 1000"), 3);
+    run(&host, "BEGIN; INSERT INTO foo VALUES (500, 0, 0)");
+    run(&host, "INSERT INTO bar SELECT cid, hex(pk), 1 FROM crsql_changes WHERE db_version = 6");
+    assert_eq!(number(&host, "SELECT count(*) FROM bar"), 3);
+    run(&host, "COMMIT");
+
+    let mut statement = host.prepare("SELECT db_version FROM crsql_changes").unwrap();
+    let mut found = statement.query([]).unwrap();
+    let mut read = 0;
+    while found.next().unwrap().is_some() {
+        read += 1;
+        assert!(read < 100, "the scan shows what is written while it goes on");
+        run(&host, &format!("INSERT INTO foo VALUES ({}, 1, 1)", 2000 + read));
+    }
+}
+
+#[test]
+fn the_running_transaction_sees_its_own_records_and_the_version_before_it() {
+    let host = foo();
+    run(&host, "BEGIN; INSERT INTO foo VALUES (1, 1, 1)");
+    assert_eq!(number(&host, "SELECT crsql_db_version()"), 0);
+    assert_eq!(rows(&host, "SELECT db_version, seq FROM crsql_changes"), ["1|0", "1|1"]);
+    run(&host, "SELECT crsql_next_db_version(100); COMMIT");
+    assert_eq!(number(&host, "SELECT crsql_db_version()"), 1, "only what is stored counts");
+}
+
+#[test]
 fn the_version_index_bounds_both_the_search_and_the_sorting() {
     let host = edited();
     let plan = rows(

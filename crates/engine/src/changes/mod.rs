@@ -14,7 +14,6 @@ pub(crate) struct ChangesModule(pub(crate) Rc<Engine>);
 impl Module for ChangesModule {
     type Table = ChangesTable;
     const KIND: ModuleKind = ModuleKind::Eponymous;
-    const INNOCUOUS: bool = true;
 
     fn connect(&self, _: &Connection, _: &TableArgs<'_>, _: bool) -> Result<(String, ChangesTable)> {
         Ok((DECLARATION.into(), ChangesTable(self.0.clone())))
