@@ -25,7 +25,7 @@ pub(crate) enum Host {
 
 /// What the driver waits for.
 enum Answer {
-    Told(Input),
+    Told(Box<Input>),
     Admitted(Box<RoomGuard>, Box<Site>),
 }
 
@@ -114,7 +114,7 @@ impl Driver {
         let deadline = self.session.deadline().map(|deadline| self.origin + deadline);
         tokio::select! {
             Some(answer) = self.answers.next() => match answer {
-                Answer::Told(input) => input,
+                Answer::Told(input) => *input,
                 Answer::Admitted(guard, site) => {
                     self.database = Some(guard.database().clone());
                     self.pulse = Some(guard.database().pulse());
@@ -148,14 +148,14 @@ impl Driver {
             let admit = async move {
                 match door.admit(&hello).await {
                     Ok((guard, site)) => Answer::Admitted(Box::new(guard), Box::new(site)),
-                    Err(refusal) => Answer::Told(Input::Failed(refusal)),
+                    Err(refusal) => Answer::Told(Box::new(Input::Failed(refusal))),
                 }
             };
             return self.answers.push(admit.boxed());
         }
         if let Some(database) = self.database.clone() {
             let remote = self.remote;
-            self.answers.push(async move { Answer::Told(database.answer(question, remote).await) }.boxed());
+            self.answers.push(async move { Answer::Told(Box::new(database.answer(question, remote).await)) }.boxed());
         }
     }
 }

@@ -10,8 +10,8 @@ use crate::rooms::{Door, Rooms, is_room_name};
 use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{ConnectInfo, Path, State};
-use axum::http::{Extensions, HeaderMap, StatusCode, header};
+use axum::extract::{ConnectInfo, State};
+use axum::http::{Extensions, HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt;
@@ -119,13 +119,13 @@ impl Server {
 /// One dial of a WebSocket, or a GET of something that is not there.
 async fn dial(
     State(shared): State<Arc<Shared>>,
-    Path(path): Path<String>,
+    uri: Uri,
     headers: HeaderMap,
     extensions: Extensions,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| *address);
-    let room = path.rsplit('/').next().unwrap_or_default().to_owned();
+    let room = uri.path().rsplit('/').next().unwrap_or_default().to_owned();
     match let_in(&shared, &room, &headers) {
         Err((status, sentence)) => {
             tracing::info!(?peer, room, %status, sentence, "turned away");
@@ -218,14 +218,16 @@ async fn run(
 
 async fn close_idle_rooms(shared: std::sync::Weak<Shared>) {
     loop {
-        tokio::time::sleep(CLOSE_IDLE_INTERVAL).await;
+        let Some(idle_max) = shared.upgrade().map(|shared| shared.limits.room_idle_max) else { return };
+        tokio::time::sleep(idle_max.clamp(CLOSE_IDLE_INTERVAL_MIN, CLOSE_IDLE_INTERVAL_MAX)).await;
         let Some(shared) = shared.upgrade() else { return };
         shared.rooms.close_idle().await;
     }
 }
 
-/// How often it is looked for rooms that nobody is in.
-const CLOSE_IDLE_INTERVAL: Duration = Duration::from_secs(5);
+/// How often it is looked for rooms that nobody is in: as often as such a room may stay open, within these bounds.
+const CLOSE_IDLE_INTERVAL_MIN: Duration = Duration::from_millis(100);
+const CLOSE_IDLE_INTERVAL_MAX: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
