@@ -449,6 +449,11 @@ pub(crate) fn scan(table: &str, by_version: bool, conditions: &[String]) -> Stri
     select_clock_rows(table, &index, conditions, "c.db_version")
 }
 
+/// A condition: versions up to the highest at the time when the statement begins.
+pub(crate) fn no_later_than_now(table: &str) -> String {
+    format!("c.db_version <= (SELECT max(db_version) FROM {})", clock(table))
+}
+
 /// As [`scan`], gathered before the first row is given: the unary plus keeps any index from giving the order.
 pub(crate) fn gathering_scan(table: &str, conditions: &[String]) -> String {
     select_clock_rows(table, "", conditions, "+c.db_version")

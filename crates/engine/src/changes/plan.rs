@@ -118,25 +118,24 @@ impl Conditions {
         Ok(Conditions(conditions.collect::<Result<_>>()?))
     }
 
-    /// How to find the rows of one table; none where it has none. `head` is the highest version that the scan shows.
+    /// How to find the rows of one table; none where it has none.
     ///
     /// What the connection records while the scan goes on must not turn up in it, or a loop that writes for every row
-    /// that it reads never ends. Later versions are left out by `head`. The running transaction's own version grows
-    /// while it is read; without `head` the rows are therefore gathered and sorted before the first one is shown.
-    pub(super) fn part_of(&self, engine: &Engine, table: &Tracked, head: Option<i64>) -> Result<Option<Part>> {
+    /// that it reads never ends. Later versions lie beyond the highest at the beginning. The version of a running
+    /// transaction grows while it is read; `writing`, the rows are gathered before the first one is shown.
+    pub(super) fn part_of(&self, engine: &Engine, table: &Tracked, writing: bool) -> Result<Option<Part>> {
         let mut part = PartBuilder { conditions: Vec::new(), values: Vec::new(), key: false };
-        if let Some(head) = head {
-            part.compare("c.db_version", "<=", Value::Integer(head));
-        }
         for (condition, value) in &self.0 {
             if !part.add(engine, table, *condition, value)? {
                 return Ok(None);
             }
         }
         let by_version = table.has_version_index && !part.key;
-        let text = match head {
-            Some(_) => sql::scan(&table.name, by_version, &part.conditions),
-            None => sql::gathering_scan(&table.name, &part.conditions),
+        let text = if writing {
+            sql::gathering_scan(&table.name, &part.conditions)
+        } else {
+            part.conditions.push(sql::no_later_than_now(&table.name));
+            sql::scan(&table.name, by_version, &part.conditions)
         };
         Ok(Some(Part { sql: text, values: part.values }))
     }

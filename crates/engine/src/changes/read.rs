@@ -142,10 +142,9 @@ impl TableCursor for ChangesCursor {
         self.sites.borrow_mut().clear();
         let conditions = Conditions::read(plan, arguments)?;
         let catalogue = self.engine.catalogue()?;
-        let writes = self.engine.connection.has_write_transaction();
-        let head = if writes { None } else { Some(self.engine.db_version()?) };
+        let writing = self.engine.connection.has_write_transaction();
         for table in catalogue.tables().iter().filter(|table| table.is_readable()) {
-            let Some(part) = conditions.part_of(&self.engine, table, head)? else { continue };
+            let Some(part) = conditions.part_of(&self.engine, table, writing)? else { continue };
             let mut statement = self.engine.connection.cached(&part.sql)?;
             let values: Vec<ValueRef<'_>> = part.values.iter().map(ValueRef::from).collect();
             statement.bind_all(&values)?;
