@@ -22,13 +22,21 @@ pub(crate) fn backfill(engine: &Engine, table: &str, keys: &[String], columns: &
     revive_returned_rows(engine, table, keys, columns)?;
     connection.execute(&sql::add_missing_keys(table, keys))?;
 
+    let (record_row, events) = if columns.is_empty() {
+        (sql::touch_sentinel_created(table), 1)
+    } else {
+        (sql::add_cells(table, columns), columns.len())
+    };
+    let mut record_row = connection.prepare(&record_row)?;
     let mut new_keys = connection.prepare(&sql::keys_above(table))?;
     new_keys.bind(1, highest)?;
     while new_keys.step()? {
-        record_row(engine, table, columns, new_keys.column_i64(0), stamp)?;
+        let version = version(engine, stamp)?;
+        record_row.run(&[new_keys.column_i64(0).into(), version.into(), engine.take_seq(events).into()])?;
     }
     drop(new_keys);
-    backfill_cells(engine, table, keys, columns, stamp)
+    // Where no key was known before, every row has just been recorded whole.
+    if highest == 0 { Ok(()) } else { backfill_cells(engine, table, keys, columns, stamp) }
 }
 
 fn backfill_cells(engine: &Engine, table: &str, keys: &[String], columns: &[String], stamp: Stamp) -> Result<()> {
@@ -48,17 +56,6 @@ fn backfill_cells(engine: &Engine, table: &str, keys: &[String], columns: &[Stri
         }
     }
     Ok(())
-}
-
-fn record_row(engine: &Engine, table: &str, columns: &[String], key: i64, stamp: Stamp) -> Result<()> {
-    let version = version(engine, stamp)?;
-    let (statement, events) = if columns.is_empty() {
-        (sql::touch_sentinel_created(table), 1)
-    } else {
-        (sql::add_cells(table, columns), columns.len())
-    };
-    let first = engine.take_seq(events);
-    engine.connection.cached(&statement)?.run(&[key.into(), version.into(), first.into()])
 }
 
 /// Rows that were deleted once and have come back while no trigger recorded it.

@@ -239,6 +239,7 @@ fn malformed_records_are_refused_in_words_and_leave_nothing() {
         (1, Value::Blob(vec![1, 0xfb, 0, 0]), "a field of 31 bytes"),
         (1, Value::Blob(vec![2, 9, 1, 9, 1]), "column b of table foo: the primary key has 2 values, the table's has 1"),
         (1, Value::Blob(vec![0]), "the primary key has 0 values"),
+        (1, Value::Blob(vec![1, 5]), "a value of the primary key is NULL"),
         (2, text("nope"), "failed to merge column nope of table foo: the table has no column nope"),
         (2, text("a"), "no column a outside of its primary key"),
         (2, Value::Blob(vec![0xff]), "not UTF-8"),
@@ -336,4 +337,27 @@ fn composite_keys_and_every_class_of_value_arrive_as_they_were() {
     let all = "SELECT x, typeof(x), y, typeof(y), r, typeof(r) FROM v ORDER BY x";
     assert_eq!(rows(&peer, all), rows(&host, all));
     assert_eq!(one(&peer, "SELECT r FROM v WHERE x = 1"), "-0.0");
+}
+
+#[test]
+fn a_database_in_utf_16_merges_with_one_in_utf_8() {
+    let create = "CREATE TABLE w(\"clé\" TEXT PRIMARY KEY NOT NULL, \"größe\")";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wide.db");
+    run(&Connection::open(&path).unwrap(), &format!("PRAGMA encoding = 'UTF-16'; {create}"));
+    let (wide, narrow) = (file(&path), tracked(create, "w"));
+    assert_eq!(one(&wide, "PRAGMA encoding"), "UTF-16le");
+    track(&wide, "w");
+    run(&wide, "INSERT INTO w VALUES ('ключ', '日本'), ('k', x'0041')");
+    run(&narrow, "INSERT INTO w VALUES ('schlüssel', 'ü')");
+    pull(&wide, &narrow);
+    pull(&narrow, &wide);
+    // SQLite compares the bytes as they are kept, so the two order them differently.
+    let all = |host: &Connection| {
+        let mut all = rows(host, "SELECT *, typeof(\"größe\") FROM w");
+        all.sort();
+        all
+    };
+    assert_eq!(all(&wide), ["k|0041|blob", "schlüssel|ü|text", "ключ|日本|text"]);
+    assert_eq!(all(&narrow), all(&wide));
 }

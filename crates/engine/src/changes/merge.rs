@@ -75,6 +75,10 @@ impl<'a> Record<'a> {
             let (given, wanted) = (keys.len(), table.keys.len());
             return Err(what(format!("the primary key has {given} values, the table's has {wanted}")));
         }
+        // SQLite would make up a key for a NULL in an INTEGER PRIMARY KEY.
+        if keys.contains(&Value::Null) {
+            return Err(what("a value of the primary key is NULL".into()));
+        }
         let number = |column: i32, name: &str, at_least: i64| -> Result<i64> {
             let number = get(column).as_i64();
             if (at_least..=COUNTER_MAX).contains(&number) {
