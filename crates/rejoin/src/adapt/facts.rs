@@ -38,7 +38,7 @@ pub(super) struct UniqueFacts {
 }
 
 impl TableFacts {
-    fn read(connection: &Connection, table: &str) -> rusqlite::Result<TableFacts> {
+    pub(super) fn read(connection: &Connection, table: &str) -> rusqlite::Result<TableFacts> {
         let (sql, without_rowid) = connection.query_row(
             "SELECT s.sql, l.wr FROM main.sqlite_schema s JOIN pragma_table_list l ON l.name = s.name AND l.schema = 'main'
              WHERE s.type = 'table' AND s.name = ?1",
