@@ -7,7 +7,7 @@ use crate::limits::{CONNECT_MAX, Limits};
 use crate::link::client_halves;
 use crate::rooms::is_room_name;
 use crate::tls;
-use rejoin_protocol::{Ended, Event, Patience, Role, Session};
+use rejoin_protocol::{Ended, Event, Patience, Role, Session, printable};
 use rejoin_wire::message::{Goodbye, RefusalCode};
 use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
@@ -219,7 +219,7 @@ impl Client {
             SocketError::Http(response) => {
                 let status = response.status();
                 let body = response.body().as_deref().unwrap_or_default();
-                let said = String::from_utf8_lossy(&body[..body.len().min(SAID_BYTES_MAX)]).trim().to_owned();
+                let said = printable(String::from_utf8_lossy(&body[..body.len().min(SAID_BYTES_MAX)]).trim());
                 let said = if said.is_empty() { status.to_string() } else { said };
                 let sentence = format!("{url} refuses: {said}");
                 match status {

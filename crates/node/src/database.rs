@@ -54,11 +54,10 @@ impl Database {
         let (jobs, mut waiting) = mpsc::channel::<Job>(QUESTIONS_MAX);
         let (opened, opening) = oneshot::channel();
         let window_bytes = limits.window_bytes;
-        let worker_name = name.clone();
         let run = move || {
             let worker = prepare(&path)
                 .map_err(|error| NodeError::Store(format!("failed to open {}: {error}", path.display())))
-                .and_then(|opened| Worker::new(worker_name, opened, window_bytes));
+                .and_then(|opened| Worker::new(&path, opened, window_bytes));
             let mut worker = match worker {
                 Ok(worker) => worker,
                 Err(error) => {
@@ -80,6 +79,10 @@ impl Database {
                         let _ = closed.send(result);
                         return;
                     }
+                }
+                if worker.is_file_lost() {
+                    tracing::warn!(file = %path.display(), "the file was replaced or removed while it was open: closed");
+                    return;
                 }
             }
         };
@@ -183,11 +186,12 @@ impl Database {
         answered.await.unwrap_or_else(|_| Err(Trouble::Refused(self.gone())))
     }
 
-    fn gone(&self) -> Refusal {
+    /// What a session is told when the database's thread has ended.
+    pub(crate) fn gone(&self) -> Refusal {
         Refusal {
             code: RefusalCode::Busy,
-            reason: format!("the database {} has been closed in the meantime", self.name),
-            advice: "try again".to_owned(),
+            reason: format!("the database {} has been closed, or another file was put in its place", self.name),
+            advice: "start the sync again".to_owned(),
         }
     }
 }

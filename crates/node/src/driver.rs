@@ -133,7 +133,11 @@ impl Driver {
                 }
                 None => Input::LinkLost,
             },
-            input = changed(&mut self.pulse, &mut self.known_site) => input,
+            input = changed(&mut self.pulse, &mut self.known_site) => match (input, &self.database) {
+                (Some(input), _) => input,
+                (None, Some(database)) => Input::Failed(database.gone()),
+                (None, None) => Input::LinkLost,
+            },
             () = sleep_until(deadline) => Input::Tick,
             () = becomes_true(stop) => Input::Stop(Goodbye::Shutdown),
         }
@@ -161,23 +165,21 @@ impl Driver {
 }
 
 /// Waits for news of the database. One input per call: first that it is another one, then that it has more to tell.
+/// `None` when it has been closed.
 async fn changed(
     pulse: &mut Option<watch::Receiver<crate::database::Pulse>>,
     known_site: &mut Option<Arc<Site>>,
-) -> Input {
+) -> Option<Input> {
     let Some(pulse) = pulse else { return std::future::pending().await };
-    if pulse.changed().await.is_err() {
-        // The thread has ended. Questions say so; there is nothing to wait for here.
-        return std::future::pending().await;
-    }
+    pulse.changed().await.ok()?;
     let site = pulse.borrow().site.clone();
     if known_site.as_ref().is_some_and(|known| Arc::ptr_eq(known, &site)) {
         let _ = pulse.borrow_and_update();
-        return Input::LocalChange;
+        return Some(Input::LocalChange);
     }
     *known_site = Some(site.clone());
     pulse.mark_changed();
-    Input::SiteChanged((*site).clone())
+    Some(Input::SiteChanged((*site).clone()))
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

@@ -28,6 +28,9 @@ impl Default for Limits {
     }
 }
 
+/// Bytes of one message from a peer whose token, if it has one, comes in its hello and not with the link.
+pub(crate) const MESSAGE_BYTES_MAX_UNKNOWN: usize = 8 << 20;
+
 /// Questions that wait for one database's thread. Askers wait for a place.
 pub(crate) const QUESTIONS_MAX: usize = 64;
 

@@ -4,7 +4,7 @@ use crate::access::Access;
 use crate::database::Prepare;
 use crate::driver::{self, Host, becomes_true};
 use crate::error::NodeError;
-use crate::limits::{FAREWELL_MAX, Limits};
+use crate::limits::{FAREWELL_MAX, Limits, MESSAGE_BYTES_MAX_UNKNOWN};
 use crate::link::server_halves;
 use crate::rooms::{Door, Rooms, is_room_name};
 use axum::Router;
@@ -15,7 +15,7 @@ use axum::http::{Extensions, HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt;
-use rejoin_protocol::{Patience, Role, Session};
+use rejoin_protocol::{Ended, Patience, Role, Session};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -136,8 +136,8 @@ async fn dial(
                 (StatusCode::UPGRADE_REQUIRED, "this address is for WebSockets: dial it with ws://\n").into_response()
             }
             Ok(upgrade) => upgrade
-                .max_message_size(shared.limits.message_bytes_max)
-                .max_frame_size(shared.limits.message_bytes_max)
+                .max_message_size(message_bytes_max(&shared.limits, has_shown_token))
+                .max_frame_size(message_bytes_max(&shared.limits, has_shown_token))
                 .on_upgrade(move |socket| run(shared, socket, room, has_shown_token, peer, permit)),
         },
     }
@@ -180,6 +180,11 @@ fn let_in(shared: &Shared, room: &str, headers: &HeaderMap) -> Result<(OwnedSema
     Ok((permit, has_shown_token))
 }
 
+/// Whoever has not shown a token cannot make the server hold large messages.
+fn message_bytes_max(limits: &Limits, has_shown_token: bool) -> usize {
+    if has_shown_token { limits.message_bytes_max } else { limits.message_bytes_max.min(MESSAGE_BYTES_MAX_UNKNOWN) }
+}
+
 fn bearer_token(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
@@ -212,7 +217,10 @@ async fn run(
         tracing::trace!(?event, "session");
     })
     .await;
-    tracing::info!(?peer, room, %ended, "session ended");
+    match ended {
+        Ended::Refused(_) | Ended::RefusedByPeer(_) => tracing::warn!(?peer, room, %ended, "session ended"),
+        _ => tracing::info!(?peer, room, %ended, "session ended"),
+    }
     drop(permit);
 }
 

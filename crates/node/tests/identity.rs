@@ -64,6 +64,48 @@ async fn a_room_that_is_restored_under_a_client_that_waits_ends_level() {
 }
 
 #[tokio::test]
+async fn a_room_whose_file_is_replaced_while_it_is_open_is_opened_anew() {
+    let folder = Folder::new();
+    let a = folder.make("a.db");
+    run(&a, "INSERT INTO note VALUES (1, 'one', 1)");
+    let hub = Hub::start(&folder.rooms()).await;
+    sync_once(&a, &hub.url("app")).await.expect("level");
+    let client = Running::start(&a, &hub.url("app")).await;
+    run(&a, "INSERT INTO note VALUES (2, 'two', 2)");
+    eventually("the room has it", || count(&folder.room("app")) == 2).await;
+
+    for name in ["app.db", "app.db-wal", "app.db-shm"] {
+        // The last two are there only while somebody has the room open.
+        let _ = std::fs::rename(folder.rooms().join(name), folder.path(name));
+    }
+    run(&a, "INSERT INTO note VALUES (3, 'three', 3)");
+    eventually("the new room has everything", || {
+        let made = "SELECT count(*) FROM sqlite_schema WHERE name = 'tag__crsql_itrig'";
+        let room = rejoin::Database::open(folder.room("app")).expect("the file opens");
+        let is_made = room.connection().query_row(made, [], |row| row.get::<_, i64>(0)).is_ok_and(|count| count == 1);
+        drop(room);
+        is_made && count(&folder.room("app")) == 3
+    })
+    .await;
+    client.stop().await.expect("ends in order");
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_whose_file_is_replaced_ends_and_says_so() {
+    let folder = Folder::new();
+    let a = folder.make("a.db");
+    run(&a, "INSERT INTO note VALUES (1, 'one', 1)");
+    let hub = Hub::start(&folder.rooms()).await;
+    let client = Running::start(&a, &hub.url("app")).await;
+    eventually("the room is made", || folder.room("app").exists()).await;
+    std::fs::rename(&a, folder.path("moved.db")).expect("moved away");
+    let Err(rejoin_node::NodeError::Store(reason)) = client.ended().await else { panic!("it goes on") };
+    assert!(reason.contains("another file"), "{reason}");
+    hub.stop().await;
+}
+
+#[tokio::test]
 async fn a_copied_client_goes_on_as_a_database_of_its_own() {
     let folder = Folder::new();
     let a = folder.make("a.db");

@@ -195,11 +195,17 @@ impl std::fmt::Display for Ended {
             Ended::Here(Goodbye::Shutdown) => f.write_str("shutting down"),
             Ended::Here(Goodbye::Restart) => f.write_str("starting anew"),
             Ended::RefusedByPeer(refusal) => {
-                write!(f, "refused by the other side: {}; {}", refusal.reason, refusal.advice)
+                let (reason, advice) = (printable(&refusal.reason), printable(&refusal.advice));
+                write!(f, "refused by the other side: {reason}; {advice}")
             }
             Ended::Refused(refusal) => write!(f, "{}; {}", refusal.reason, refusal.advice),
             Ended::Silent => f.write_str("nothing heard from the other side for too long"),
             Ended::LinkLost => f.write_str("the connection was lost"),
         }
     }
+}
+
+/// What another side has written, without the control characters that a terminal would obey.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character }).collect()
 }

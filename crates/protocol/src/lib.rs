@@ -16,6 +16,6 @@ mod outbound;
 mod schema;
 mod session;
 
-pub use exchange::{Applied, Ended, Event, Input, Output, Progress, Pulled, Role};
+pub use exchange::{Applied, Ended, Event, Input, Output, Progress, Pulled, Role, printable};
 pub use liveness::Patience;
 pub use session::{PROTOCOL_VERSION, Session};

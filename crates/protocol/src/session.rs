@@ -29,6 +29,8 @@ pub struct Session {
     inbound: Inbound,
     ready_sent: bool,
     ready_heard: bool,
+    /// A package could not be applied. What this side has to tell goes over first, then the other side is told.
+    refusing: Option<Refusal>,
     level: bool,
     peer_level: bool,
     caught_up: bool,
@@ -80,6 +82,7 @@ impl Session {
             outbound: Outbound::new(),
             ready_sent: false,
             ready_heard: false,
+            refusing: None,
             level: false,
             peer_level: false,
             caught_up: false,
@@ -110,7 +113,7 @@ impl Session {
                     self.refuse_protocol(reason);
                 }
             }
-            Input::Failed(refusal) => self.refuse(refusal),
+            Input::Failed(refusal) => self.failed(refusal),
             Input::LocalChange => self.outbound.wake(),
             Input::SiteChanged(site) => self.site_changed(site),
             Input::Stop(goodbye) => self.say_goodbye(goodbye),
@@ -134,6 +137,16 @@ impl Session {
     pub fn deadline(&self) -> Option<Duration> {
         let running = !matches!(self.state, State::Idle | State::Ended);
         running.then(|| self.liveness.deadline())
+    }
+
+    fn failed(&mut self, refusal: Refusal) {
+        if refusal.code == RefusalCode::Package && self.ready_heard && self.refusing.is_none() {
+            // Dialling again would meet the same package first: the other direction would never get through.
+            self.inbound.clear();
+            self.refusing = Some(refusal);
+        } else {
+            self.refuse(refusal);
+        }
     }
 
     fn start(&mut self, now: Duration) {
@@ -372,6 +385,11 @@ impl Session {
                 self.level = true;
                 self.send(Message::Level);
             }
+        }
+        if self.level
+            && let Some(refusal) = self.refusing.take()
+        {
+            return self.refuse(refusal);
         }
         let progress = Progress {
             changes_sent: self.outbound.changes(),

@@ -180,6 +180,33 @@ fn a_refused_package_is_said_to_the_other_side() {
 }
 
 #[test]
+fn a_refused_package_does_not_keep_the_other_direction_from_getting_through() {
+    let mut world = world(false);
+    (0..30).for_each(|item| world.sides[(item % 2) as usize].store.write(item));
+    let refusal = Refusal { code: RefusalCode::Package, reason: "no".to_owned(), advice: "yes".to_owned() };
+    for _ in 0..1000 {
+        if let Some(at) = world.sides[1].questions.iter().position(|one| matches!(one, Output::Apply { .. })) {
+            world.sides[1].questions.remove(at);
+            world.tell(1, Input::Failed(refusal.clone()));
+        }
+        (0..2).for_each(|number| {
+            world.answer(number, 0);
+            world.carry(number);
+        });
+    }
+    assert_eq!(world.sides[1].ended, Some(Ended::Refused(refusal.clone())));
+    assert_eq!(world.sides[0].ended, Some(Ended::RefusedByPeer(refusal)));
+    assert_eq!(world.sides[0].store.items().len(), 30, "the side that refuses has told everything");
+    assert_eq!(world.sides[1].store.items().len(), 15, "and has taken nothing");
+}
+
+#[test]
+fn what_a_peer_says_cannot_command_a_terminal() {
+    let refusal = Refusal { code: RefusalCode::Busy, reason: "\x1b[2Jgone".to_owned(), advice: "a\nb".to_owned() };
+    assert!(!Ended::RefusedByPeer(refusal).to_string().contains(char::is_control));
+}
+
+#[test]
 fn another_version_is_refused_by_name() {
     let mut session = Session::new(Role::Listener, Patience::default());
     session.handle(Input::Started, Duration::ZERO);

@@ -10,6 +10,7 @@ use rejoin_streams::{Inbound, InboundOptions, Outbound, OutboundOptions, Side, S
 use rejoin_wire::message::{Goodbye, Refusal, RefusalCode, Schema, Site};
 use rejoin_wire::{Compression, Encoded, Format, Receipt};
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -23,6 +24,9 @@ pub(crate) struct Worker {
     schema_version: i64,
     window_bytes: u32,
     reidentifications: u32,
+    path: PathBuf,
+    file: FileId,
+    is_file_lost: bool,
 }
 
 /// Why a question was not answered.
@@ -51,7 +55,8 @@ impl From<Trouble> for Input {
 
 impl Worker {
     /// Sets the connection up and reads what the database is.
-    pub(crate) fn new(name: Arc<str>, opened: Opened, window_bytes: u32) -> Result<Worker, NodeError> {
+    pub(crate) fn new(path: &Path, opened: Opened, window_bytes: u32) -> Result<Worker, NodeError> {
+        let name: Arc<str> = path.display().to_string().into();
         let failed = |error: rusqlite::Error| NodeError::Store(format!("failed to open {name}: {error}"));
         opened.connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
         opened.connection.execute_batch(sql::SET_UP).map_err(failed)?;
@@ -77,6 +82,9 @@ impl Worker {
             schema_version: 0,
             window_bytes,
             reidentifications: 0,
+            file: FileId::of(path),
+            path: path.to_owned(),
+            is_file_lost: false,
             name: name.clone(),
         };
         worker.poll().map_err(|refusal| NodeError::Store(format!("failed to open {name}: {}", refusal.reason)))?;
@@ -89,6 +97,9 @@ impl Worker {
 
     /// Looks whether anybody has written to the database, and tells.
     pub(crate) fn poll(&mut self) -> Result<(), Refusal> {
+        if FileId::of(&self.path) != self.file {
+            self.is_file_lost = true;
+        }
         let connection = &self.opened.connection;
         let data_version = connection.query_row(sql::DATA_VERSION, [], |row| row.get(0)).map_err(failed)?;
         if data_version != self.data_version {
@@ -97,6 +108,12 @@ impl Worker {
             self.pulse.send_modify(|pulse| pulse.changes += 1);
         }
         Ok(())
+    }
+
+    /// True when another file has been put in the place of the one that is open, or none: nothing that is written to this
+    /// one will ever be seen.
+    pub(crate) fn is_file_lost(&self) -> bool {
+        self.is_file_lost
     }
 
     /// Reads the database's id and tables anew and tells where they are others than before.
@@ -238,14 +255,33 @@ impl Worker {
     }
 }
 
+/// Tells a file from another one of the same name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct FileId(Option<(u64, u64)>);
+
+impl FileId {
+    #[cfg(unix)]
+    fn of(path: &Path) -> FileId {
+        use std::os::unix::fs::MetadataExt;
+        FileId(std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino())))
+    }
+
+    /// An open file can be neither replaced nor removed there.
+    #[cfg(not(unix))]
+    fn of(_: &Path) -> FileId {
+        FileId(None)
+    }
+}
+
 /// What a refusal of the streams is to the other side. `code` is for what SQLite itself refuses.
 fn stream_refusal(error: &StreamError, code: RefusalCode) -> Refusal {
     let (code, advice) = match error {
         StreamError::Malformed(_) | StreamError::PeerMisbehaved(_) => {
             (RefusalCode::Protocol, "bring both programs to the newest version")
         }
+        // The tables were compared when the session began; they are again when the next one does.
         StreamError::PeerIncompatible(_) => {
-            (RefusalCode::Schema, "make the tables the same on both sides, then start the sync again")
+            (RefusalCode::Package, "make the tables the same on both sides, then start the sync again")
         }
         StreamError::IdentityChanged { .. } => {
             (RefusalCode::Identity, "give the copy a new id, with SELECT crsql_reidentify() on it")
