@@ -56,6 +56,7 @@ pub(crate) struct Texts {
     pub(crate) set_clock_row: String,
     pub(crate) set_clock_row_of_site: String,
     pub(crate) read_cell: Vec<String>,
+    pub(crate) read_cells: String,
     pub(crate) write_cell: Vec<String>,
 }
 
@@ -138,6 +139,7 @@ impl Texts {
             set_clock_row: sql::set_clock_row(table),
             set_clock_row_of_site: sql::set_clock_row_of_site(table),
             read_cell: columns.iter().map(|column| sql::read_cell(table, keys, column)).collect(),
+            read_cells: sql::read_cells(table, keys, columns),
             write_cell: columns.iter().map(|column| sql::write_cell(table, keys, column)).collect(),
         }
     }

@@ -422,6 +422,11 @@ pub(crate) fn read_cell(table: &str, keys: &[String], column: &str) -> String {
     format!("SELECT {} FROM {} WHERE {}", quote(column), main(table), keys_match(keys, "=", 1))
 }
 
+/// (keys) -> all cells, in the order of the columns.
+pub(crate) fn read_cells(table: &str, keys: &[String], columns: &[String]) -> String {
+    format!("SELECT {} FROM {} WHERE {}", list(columns, quote), main(table), keys_match(keys, "=", 1))
+}
+
 /// (keys, value): writes one cell, and the row if it is not there.
 pub(crate) fn write_cell(table: &str, keys: &[String], column: &str) -> String {
     format!(

@@ -38,6 +38,15 @@ struct Row {
     keys: Vec<Value>,
     packed: Vec<u8>,
     causal_length: i64,
+    cells: Cells,
+}
+
+/// How much of the user's row has been read. One cell alone is read alone, since the others may be large; with the
+/// second one the whole row is read.
+enum Cells {
+    None,
+    One,
+    All(Vec<Value>),
 }
 
 impl ChangesCursor {
@@ -70,25 +79,37 @@ impl ChangesCursor {
     }
 
     /// What is known of the present row, read at first need.
-    fn with_row<T>(&self, read: impl FnOnce(&Row) -> Result<T>) -> Result<T> {
+    fn with_row<T>(&self, read: impl FnOnce(&mut Row) -> Result<T>) -> Result<T> {
         let (source, Source { table, statement, .. }) = self.source()?;
         let key = statement.column_i64(KEY);
         let mut row = self.row.borrow_mut();
-        match &*row {
+        match &mut *row {
             Some(row) if row.source == source && row.key == key => read(row),
             _ => read(row.insert(read_row(&self.engine, table, source, key)?)),
         }
     }
 
     fn value(&self) -> Result<Output<'static>> {
-        let (_, source) = self.source()?;
-        let Some(column) = source.column else { return Ok(Output::Null) };
-        let mut statement = self.engine.connection.cached(&source.table.sql.read_cell[column])?;
-        let value = self.with_row(|row| {
+        let (_, Source { table, column, .. }) = self.source()?;
+        let Some(column) = *column else { return Ok(Output::Null) };
+        self.with_row(|row| {
+            if let Cells::All(cells) = &row.cells {
+                return Ok(cells.get(column).cloned().unwrap_or(Value::Null).into());
+            }
             let keys: Vec<ValueRef<'_>> = row.keys.iter().map(ValueRef::from).collect();
-            statement.query_row(&keys, |found| Ok(found.column(0).to_value()))
-        })?;
-        Ok(value.unwrap_or(Value::Null).into())
+            if matches!(row.cells, Cells::None) {
+                row.cells = Cells::One;
+                let mut statement = self.engine.connection.cached(&table.sql.read_cell[column])?;
+                let value = statement.query_row(&keys, |found| Ok(found.column(0).to_value()))?;
+                return Ok(value.unwrap_or(Value::Null).into());
+            }
+            let mut statement = self.engine.connection.cached(&table.sql.read_cells)?;
+            let all = |found: &Statement| Ok((0..found.column_count()).map(|i| found.column(i).to_value()).collect());
+            let cells: Vec<Value> = statement.query_row(&keys, all)?.unwrap_or_default();
+            let value = cells.get(column).cloned().unwrap_or(Value::Null);
+            row.cells = Cells::All(cells);
+            Ok(value.into())
+        })
     }
 
     fn site(&self, ordinal: i64) -> Result<Output<'static>> {
@@ -123,7 +144,7 @@ fn read_row(engine: &Engine, table: &Tracked, source: usize, key: i64) -> Result
         let keys: Vec<Value> = (1..=table.keys.len()).map(|i| found.column(i as i32).to_value()).collect();
         let pure: Vec<_> = keys.iter().map(|key| to_change(key.into())).collect();
         let packed = PackedKey::pack(&pure).map_err(|error| Error::failed(error.to_string()))?.as_bytes().to_vec();
-        Ok(Row { source, key, keys, packed, causal_length })
+        Ok(Row { source, key, keys, packed, causal_length, cells: Cells::None })
     };
     statement.query_row(&[key.into()], read)?.ok_or_else(|| {
         Error::failed(format!(
