@@ -3,7 +3,7 @@
 use crate::arrivals;
 use crate::error::{Result, StreamError};
 use crate::identity::{Identity, Verdict};
-use crate::rows::OutboundRow;
+use crate::rows::{InboundRow, OutboundRow};
 use crate::snapshot::no_streams;
 use rejoin_bridge::Connection;
 use rejoin_change::{Cursor, SiteId};
@@ -32,7 +32,10 @@ pub(crate) fn acknowledge(connection: &Connection, mut row: OutboundRow, receipt
     let before = (row.acked.clone(), row.run, row.run_start.clone());
     let took = receipt.run == row.run && position != Claimed::Unverifiable;
     match position {
-        Claimed::Unverifiable if receipt.run == row.run => row.start_next_run(row.since.clone()),
+        Claimed::Unverifiable if receipt.run == row.run => {
+            row.start_next_run(row.since.clone());
+            ask_for_everything(connection, row.remote)?;
+        }
         position if receipt.run == row.run => row.acked = position.or_since(&row),
         position => {
             row.run_start = row.run_start.clone().min(position.or_since(&row));
@@ -50,6 +53,14 @@ pub(crate) fn acknowledge(connection: &Connection, mut row: OutboundRow, receipt
         row.save(connection)?;
     }
     Ok(Acknowledged { moved, position: row.acked, run: row.run, took })
+}
+
+/// A position under this database's id that it knows nothing of may be one that it has lost, with its key and all (a
+/// backup from before its first stream, say). Then it has also lost work of its own that the remote no longer tells it.
+fn ask_for_everything(connection: &Connection, remote: SiteId) -> Result<()> {
+    let Some(mut inbound) = InboundRow::find(connection, remote)? else { return Ok(()) };
+    (inbound.position, inbound.as_of) = (None, None);
+    inbound.save(connection)
 }
 
 /// Where a receiver says it stands, as far as that can be believed.

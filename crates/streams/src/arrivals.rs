@@ -1,43 +1,81 @@
-//! What came in from a remote is not sent back to it. That is told by arrival and not by author: a change of the
-//! remote's that came by a third database may be one that the remote itself has lost.
+//! What came in from a remote is not sent back to it, whoever wrote it. That is told by arrival and not by author: a
+//! change of the remote's that came by a third database may be one that the remote itself has lost.
 
 use crate::error::Result;
 use crate::sql;
 use rejoin_bridge::{Connection, ValueRef};
 use rejoin_change::{Change, Cursor, SiteId};
 
-/// The versions of this database that applying one remote's packages made: behind the first number of each pair, up to
-/// and including the second. In order.
-pub(crate) struct Arrivals(Vec<(i64, i64)>);
+/// What applying one remote's packages has written here. In order of the versions.
+pub(crate) struct Arrivals(Vec<Arrival>);
 
-impl Arrivals {
-    pub fn of(connection: &Connection, remote: SiteId) -> Result<Arrivals> {
-        let rows = connection
-            .cached(sql::READ_ARRIVALS)?
-            .query(&[remote.as_bytes().into()], |row| Ok((row.column_i64(0), row.column_i64(1))))?;
-        Ok(Arrivals(rows))
-    }
+/// The versions of this database behind `after`, up to and including `last`.
+struct Arrival {
+    after: i64,
+    last: i64,
+    /// Nothing but the remote's packages was written under these versions.
+    entire: bool,
+}
 
-    /// True where `change`, which the remote wrote, came from the remote itself. A cell of col_version 0 may have come
-    /// with a row that was restored here, so it counts as news.
-    pub fn brought(&self, change: &Change) -> bool {
-        let index = self.0.partition_point(|(_, last)| *last < change.db_version);
-        change.col_version != 0 && self.0.get(index).is_some_and(|(after, _)| *after < change.db_version)
+/// How an apply shares its transaction with other writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transaction {
+    /// It is the whole transaction, so the versions that it makes hold nothing else.
+    Own,
+    /// The caller's, which has written nothing yet and may go on to write.
+    First,
+    /// The caller's, which may have written before.
+    Shared,
+}
+
+impl Transaction {
+    /// What an apply that begins now will be.
+    pub fn of_apply_on(connection: &Connection) -> Transaction {
+        match (connection.has_write_transaction(), connection.is_autocommit()) {
+            (true, _) => Transaction::Shared,
+            (false, true) => Transaction::Own,
+            (false, false) => Transaction::First,
+        }
     }
 }
 
-/// Notes that applying a package of `remote` took the head from `before` to `after`. `shared`: the transaction had begun
-/// to write before, so its version may hold others' changes too.
-pub(crate) fn record(connection: &Connection, remote: SiteId, before: i64, after: i64, shared: bool) -> Result<()> {
+impl Arrivals {
+    pub fn of(connection: &Connection, remote: SiteId) -> Result<Arrivals> {
+        let rows = connection.cached(sql::READ_ARRIVALS)?.query(&[remote.as_bytes().into()], |row| {
+            Ok(Arrival { after: row.column_i64(0), last: row.column_i64(1), entire: row.column_i64(2) != 0 })
+        })?;
+        Ok(Arrivals(rows))
+    }
+
+    /// True where `change` came from `remote` itself, whose arrivals these are. Under a version that others have written
+    /// to as well, only the remote's own changes can be told apart. A cell of col_version 0 may have come with a row that
+    /// was restored here, so it counts as news.
+    pub fn brought(&self, change: &Change, remote: SiteId) -> bool {
+        let index = self.0.partition_point(|arrival| arrival.last < change.db_version);
+        let arrival = self.0.get(index).filter(|arrival| arrival.after < change.db_version);
+        change.col_version != 0 && arrival.is_some_and(|arrival| arrival.entire || change.site_id == remote)
+    }
+}
+
+/// Notes that applying a package of `remote` took the head from `before` to `after`.
+pub(crate) fn record(
+    connection: &Connection,
+    remote: SiteId,
+    before: i64,
+    after: i64,
+    transaction: Transaction,
+) -> Result<()> {
     let remote = ValueRef::from(remote.as_bytes());
-    if shared {
+    if transaction == Transaction::Shared {
         let first_written = if after > before { before + 1 } else { after };
         connection.cached(sql::DROP_OTHERS_ARRIVALS_FROM)?.run(&[remote, first_written.into()])?;
     }
     if after > before {
-        connection.cached(sql::GROW_ARRIVAL)?.run(&[remote, before.into(), after.into()])?;
+        let entire = i64::from(transaction == Transaction::Own);
+        let arrival = [remote, before.into(), after.into(), entire.into()];
+        connection.cached(sql::GROW_ARRIVAL)?.run(&arrival)?;
         if connection.changes() == 0 {
-            connection.cached(sql::WRITE_ARRIVAL)?.run(&[remote, before.into(), after.into()])?;
+            connection.cached(sql::WRITE_ARRIVAL)?.run(&arrival)?;
         }
     }
     Ok(())

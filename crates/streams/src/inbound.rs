@@ -1,5 +1,5 @@
 use crate::acknowledge::verified_position;
-use crate::arrivals;
+use crate::arrivals::{self, Transaction};
 use crate::engine_facts;
 use crate::error::{Result, StreamError, atomically};
 use crate::identity::Identity;
@@ -57,10 +57,10 @@ impl Inbound {
 
     /// Merges a package and moves the position, or does neither. Takes either form of package.
     pub fn apply(&self, package: &[u8]) -> Result<Applied> {
-        let shared = self.connection.has_write_transaction();
+        let transaction = Transaction::of_apply_on(&self.connection);
         let result = Package::decode(package)
             .map_err(|error| StreamError::unreadable("package", &error))
-            .and_then(|package| atomically(&self.connection, || self.apply_decoded(&package, shared)));
+            .and_then(|package| atomically(&self.connection, || self.apply_decoded(&package, transaction)));
         if let Err(error) = &result {
             self.note_error(error);
         }
@@ -77,8 +77,7 @@ impl Inbound {
         Ok(self.row()?.position.map(|position| position.cursor))
     }
 
-    /// `shared`: the transaction may have written before, so that its version holds others' changes too.
-    fn apply_decoded(&self, package: &Package, shared: bool) -> Result<Applied> {
+    fn apply_decoded(&self, package: &Package, transaction: Transaction) -> Result<Applied> {
         let connection = &self.connection;
         let identity = Identity::load(connection)?.ok_or_else(no_streams)?;
         self.check_names(&identity, package)?;
@@ -94,7 +93,7 @@ impl Inbound {
             let before = engine_facts::head(connection)?;
             if merge::merge(connection, package)? {
                 let after = engine_facts::head(connection)?;
-                arrivals::record(connection, self.remote, before, after, shared)?;
+                arrivals::record(connection, self.remote, before, after, transaction)?;
             }
             row.take(package);
         } else {

@@ -253,8 +253,7 @@ impl<'a> Filter<'a> {
 
     fn lets_pass(&self, change: &Change) -> bool {
         let author = change.site_id;
-        let came_from_there = author == self.remote && self.arrivals.brought(change);
-        !came_from_there
+        !self.arrivals.brought(change, self.remote)
             && !self.exclude_sites.contains(&author)
             && self.authors.as_ref().is_none_or(|authors| authors.contains(&author))
     }

@@ -18,7 +18,7 @@ CREATE TABLE main.crsql_streams_inbound (
   position BLOB, mark BLOB, as_of_head INTEGER, as_of_mark BLOB, applied INTEGER NOT NULL, on_gap TEXT NOT NULL,
   last_error TEXT, last_active INTEGER);
 CREATE TABLE main.crsql_streams_arrivals (
-  remote BLOB NOT NULL, after_version INTEGER NOT NULL, last_version INTEGER NOT NULL,
+  remote BLOB NOT NULL, after_version INTEGER NOT NULL, last_version INTEGER NOT NULL, entire INTEGER NOT NULL,
   PRIMARY KEY (remote, after_version)) WITHOUT ROWID;
 ";
 
@@ -87,13 +87,13 @@ DELETE FROM main.crsql_streams_arrivals;
 DELETE FROM main.crsql_streams_epochs;
 ";
 
-pub const READ_ARRIVALS: &str = "SELECT after_version, last_version FROM main.crsql_streams_arrivals
+pub const READ_ARRIVALS: &str = "SELECT after_version, last_version, entire FROM main.crsql_streams_arrivals
  WHERE remote = ?1 ORDER BY after_version";
 pub const WRITE_ARRIVAL: &str =
-    "INSERT OR REPLACE INTO main.crsql_streams_arrivals(remote, after_version, last_version)
- VALUES (?1, ?2, ?3)";
+    "INSERT OR REPLACE INTO main.crsql_streams_arrivals(remote, after_version, last_version, entire)
+ VALUES (?1, ?2, ?3, ?4)";
 pub const GROW_ARRIVAL: &str = "UPDATE main.crsql_streams_arrivals SET last_version = ?3
- WHERE remote = ?1 AND last_version = ?2";
+ WHERE remote = ?1 AND last_version = ?2 AND entire = ?4";
 pub const DROP_ARRIVALS: &str = "DELETE FROM main.crsql_streams_arrivals WHERE remote = ?1";
 pub const DROP_ARRIVALS_TO: &str = "DELETE FROM main.crsql_streams_arrivals WHERE remote = ?1 AND last_version <= ?2";
 pub const DROP_OTHERS_ARRIVALS_FROM: &str = "DELETE FROM main.crsql_streams_arrivals
