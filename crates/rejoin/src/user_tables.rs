@@ -30,7 +30,7 @@ pub fn user_tables(connection: &Connection) -> rusqlite::Result<Vec<UserTable>> 
 #[must_use]
 pub fn is_internal(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["sqlite_", "crsql_", "rejoin_"].iter().any(|prefix| name.starts_with(prefix))
+    ["sqlite_", "crsql_"].iter().any(|prefix| name.starts_with(prefix))
         || ["__crsql_clock", "__crsql_pks"].iter().any(|suffix| name.ends_with(suffix))
 }
 

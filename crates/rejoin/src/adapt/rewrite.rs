@@ -24,10 +24,10 @@ pub(super) fn rewrite_table(sql: &str, table: &CreateTable, obstacles: &[Obstacl
         match obstacle {
             Obstacle::NotNullWithoutDefault { column, cure } => {
                 let column = find(table, column)?;
-                let not_null = column.constraints.iter().filter(|c| c.kind == ConstraintKind::NotNull);
+                let mut not_null = column.constraints.iter().filter(|c| c.kind == ConstraintKind::NotNull);
                 match cure {
                     NotNullCure::Default(value) => {
-                        let end = not_null.last().map_or(column.end, |constraint| constraint.range.end);
+                        let end = not_null.next_back().map_or(column.end, |constraint| constraint.range.end);
                         edits.insert(end, format!(" DEFAULT {value}"));
                     }
                     NotNullCure::NullableForCheck | NotNullCure::NullableForGenerated => removed.extend(not_null),
