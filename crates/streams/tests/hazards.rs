@@ -1,5 +1,7 @@
 //! Schedules in which streams have been known to lose changes: copies, backups, filters that change, histories that move.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::*;

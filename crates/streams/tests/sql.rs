@@ -1,5 +1,7 @@
 //! The streams as SQL sees them: the five lines, the functions, the columns, and every refusal in words.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::*;

@@ -1,5 +1,7 @@
 //! The plain way of two databases that talk to each other.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::*;
