@@ -54,6 +54,8 @@ pub fn run(args: &Args) -> Result<Ending, Failure> {
 }
 
 async fn sync(args: &Args) -> Result<Ending, Failure> {
+    // Before the file is made.
+    Client::check_url(&args.url).map_err(|error| says(&error))?;
     let database =
         Database::open(&args.database, rejoin::prepare(), &Limits::default()).await.map_err(|error| says(&error))?;
     let mut client = Client::new(database.clone(), &args.url).map_err(|error| says(&error))?;

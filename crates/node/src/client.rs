@@ -71,6 +71,11 @@ impl Client {
         })
     }
 
+    /// Whether an address can be synced with, as far as it can be told without dialling it.
+    pub fn check_url(url: &str) -> Result<(), NodeError> {
+        room_of(url).map(drop)
+    }
+
     /// The secret that opens the room. Fails when it holds characters that cannot travel in a header.
     pub fn with_token(mut self, token: &str) -> Result<Client, NodeError> {
         HeaderValue::from_str(token)
@@ -138,7 +143,7 @@ impl Client {
                 }
             };
             let retry_in = backoff.next();
-            if self.once && backoff.tries > TRIES_ONCE_MAX {
+            if self.once && backoff.tries >= TRIES_ONCE_MAX {
                 return Err(NodeError::Unreachable(format!("{reason}; gave up after {TRIES_ONCE_MAX} tries")));
             }
             events(ClientEvent::Waiting { reason, retry_in });
@@ -229,9 +234,20 @@ impl Client {
                     _ => NodeError::Unreachable(sentence),
                 }
             }
+            SocketError::Io(error) if is_bad_certificate(&error) => NodeError::Refused(format!(
+                "{url} is not trusted: {error}; install the authority of its certificate on this system, or name a file \
+                 with it in SSL_CERT_FILE"
+            )),
+            SocketError::Io(error) => NodeError::Unreachable(format!("failed to reach {url}: {error}")),
             error => NodeError::Unreachable(format!("failed to reach {url}: {error}")),
         }
     }
+}
+
+/// True where TLS has found out that the other side is not, or may not be, who it is dialled as.
+fn is_bad_certificate(error: &std::io::Error) -> bool {
+    let rustls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(rustls, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 enum Next {
