@@ -66,8 +66,9 @@ pub struct Orphans {
 /// When the file cannot be read or written, a name is not a table's, or SQLite refuses; nothing is changed then.
 pub fn track(path: &Path, options: &TrackOptions, cancel: &Cancel) -> Result<TrackReport, FileError> {
     let (connection, engine) = open(path, cancel)?;
+    let mut kept = None;
     let report = in_transaction(&connection, || {
-        let surveys = survey_all(&connection, &options.tables)?;
+        let mut surveys = survey_all(&connection, &options.tables)?;
         let mut report = TrackReport { tables: Vec::new(), kept: None, orphans: Vec::new(), is_done: true };
         let may = |survey: &TableSurvey| survey.obstacles.is_empty() || (options.adapt && survey.is_adaptable());
         if !surveys.iter().all(may) {
@@ -76,8 +77,15 @@ pub fn track(path: &Path, options: &TrackOptions, cancel: &Cancel) -> Result<Tra
             return Ok(report);
         }
         if surveys.iter().any(|survey| !survey.obstacles.is_empty()) {
-            report.orphans = orphans(&connection).doing(|| "check the foreign keys".to_owned())?;
-            report.kept = Some(keep_copy(path, cancel)?);
+            for survey in &mut surveys {
+                match orphans(&connection, &survey.table) {
+                    Ok(orphans) => report.orphans.extend(orphans),
+                    // Its parent's columns are no key. That was never noticed, and ends now.
+                    Err(error) => survey.notes.push(format!("its foreign keys could not be checked: {error}")),
+                }
+            }
+            kept = Some(keep_copy(path, cancel)?);
+            report.kept.clone_from(&kept);
         }
         for survey in surveys {
             let needed = !survey.obstacles.is_empty();
@@ -98,6 +106,10 @@ pub fn track(path: &Path, options: &TrackOptions, cancel: &Cancel) -> Result<Tra
         }
         Ok(report)
     });
+    if let (Err(_), Some(kept)) = (&report, kept) {
+        // The file is as it was. A copy that cannot be removed does no harm.
+        let _ = std::fs::remove_file(kept);
+    }
     let report = match report {
         Ok(report) => report,
         Err(error) if cancel.is_cancelled() => {
@@ -106,9 +118,9 @@ pub fn track(path: &Path, options: &TrackOptions, cancel: &Cancel) -> Result<Tra
         Err(error) => return Err(error),
     };
     if report.is_done {
-        let mode: String = connection
-            .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-            .doing(|| "put the file in WAL mode".to_owned())?;
+        let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).doing(|| {
+            "put the file in WAL mode (the tables are tracked; close other programs and run it again)".to_owned()
+        })?;
         if !mode.eq_ignore_ascii_case("wal") {
             return Err(FileError::Refused(format!(
                 "the tables are tracked, but {} cannot be put in WAL mode: it stayed in {mode} mode; \
@@ -211,12 +223,12 @@ fn choose(connection: &Connection, names: &[String]) -> Result<Vec<UserTable>, F
     Ok(tables)
 }
 
-fn orphans(connection: &Connection) -> rusqlite::Result<Vec<Orphans>> {
+fn orphans(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Orphans>> {
     let mut statement = connection.prepare(
-        "SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check(NULL, 'main') GROUP BY 1, 2 ORDER BY 1, 2",
+        "SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check(?1, 'main') GROUP BY 1, 2 ORDER BY 1, 2",
     )?;
-    let rows =
-        statement.query_map([], |row| Ok(Orphans { table: row.get(0)?, parent: row.get(1)?, rows: row.get(2)? }))?;
+    let rows = statement
+        .query_map([table], |row| Ok(Orphans { table: row.get(0)?, parent: row.get(1)?, rows: row.get(2)? }))?;
     rows.collect()
 }
 

@@ -247,7 +247,12 @@ struct Hub {
     rooms: PathBuf,
     address: std::net::SocketAddr,
     listener: Option<TcpListener>,
-    serving: Option<(watch::Sender<bool>, JoinHandle<Result<(), String>>)>,
+    serving: Option<Serving>,
+}
+
+struct Serving {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<Result<(), String>>,
 }
 
 impl Hub {
@@ -275,12 +280,12 @@ impl Hub {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
         let task = tokio::spawn(async move { server.serve(listener, until).await.map_err(|error| error.to_string()) });
-        self.serving = Some((stop, task));
+        self.serving = Some(Serving { stop, task });
         Ok(())
     }
 
     async fn close(&mut self) -> Result<(), String> {
-        let Some((stop, task)) = self.serving.take() else { return Ok(()) };
+        let Some(Serving { stop, task }) = self.serving.take() else { return Ok(()) };
         stop.send_replace(true);
         task.await.map_err(|error| error.to_string())?
     }

@@ -174,6 +174,7 @@ fn an_error_in_the_middle_leaves_everything_as_it_was() {
     let run = rejoin(&folder, &["track", "--adapt", "app.db"]);
     assert_eq!(run.code, Some(1));
     assert!(run.err.contains("CHECK constraint failed"), "{}", run.err);
+    assert!(!folder.path().join("app.db.before-track").exists());
     assert_eq!(ask(&sql(&folder, "app.db", ""), "SELECT name, sql FROM sqlite_schema"), schema);
     assert_eq!(bytes(&folder.path().join("app.db")), file);
 }
@@ -262,4 +263,22 @@ fn a_file_that_another_program_writes_is_waited_for_and_then_refused_in_words() 
     assert_eq!(run.code, Some(1));
     assert!(run.err.contains("is another program writing to the file?"), "{}", run.err);
     assert!(!folder.path().join("app.db.before-track").exists());
+}
+
+#[test]
+fn foreign_keys_that_never_worked_are_no_hindrance() {
+    let folder = folder();
+    sql(
+        &folder,
+        "app.db",
+        "PRAGMA foreign_keys = OFF; CREATE TABLE parent(id INTEGER PRIMARY KEY NOT NULL, name TEXT);
+         CREATE TABLE no_key(id INTEGER PRIMARY KEY NOT NULL, name TEXT REFERENCES parent(name));
+         CREATE TABLE no_parent(id INTEGER PRIMARY KEY NOT NULL, x REFERENCES gone(x));
+         INSERT INTO no_key VALUES (1, 'a'); INSERT INTO no_parent VALUES (1, 1)",
+    );
+    let report = rejoin(&folder, &["track", "--adapt", "--json", "app.db"]).json();
+    assert_eq!(report["done"], true);
+    assert_eq!(report["orphans"], json!([{"table": "no_parent", "parent": "gone", "rows": 1}]));
+    let note = report["tables"][1]["notes"][0].as_str().expect("a note");
+    assert!(note.contains("could not be checked: foreign key mismatch"), "{note}");
 }
