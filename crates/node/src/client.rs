@@ -177,7 +177,7 @@ impl Client {
             Ended::ByPeer(_) | Ended::Silent | Ended::LinkLost => Next::Retry,
             Ended::RefusedByPeer(refusal) | Ended::Refused(refusal) => match refusal.code {
                 RefusalCode::Busy => Next::Retry,
-                RefusalCode::Version | RefusalCode::Token | RefusalCode::Room | RefusalCode::Schema => Next::GiveUp,
+                RefusalCode::Version | RefusalCode::Token | RefusalCode::Schema => Next::GiveUp,
                 // A program that runs on goes on trying: the cause may be repaired meanwhile.
                 _ if self.once => Next::GiveUp,
                 _ => Next::Retry,

@@ -170,6 +170,25 @@ async fn tables_that_are_tracked_while_a_session_runs_go_over_too() {
 }
 
 #[tokio::test]
+async fn an_empty_client_waits_until_somebody_has_made_the_room() {
+    let folder = Folder::new();
+    let new = folder.path("new.db");
+    let hub = Hub::start(&folder.rooms()).await;
+    let client = Running::start(&new, &hub.url("app")).await;
+    eventually("the room is there, and empty", || folder.room("app").exists()).await;
+    let a = folder.make("a.db");
+    run(&a, "INSERT INTO note VALUES (1, 'one', 1)");
+    sync_once(&a, &hub.url("app")).await.expect("level");
+    eventually("the tables and the row reach the new file", || {
+        let database = rejoin::Database::open(&new).expect("the file opens");
+        database.connection().query_row("SELECT text FROM note", [], |row| row.get::<_, String>(0)).is_ok()
+    })
+    .await;
+    client.stop().await.expect("ends in order");
+    hub.stop().await;
+}
+
+#[tokio::test]
 async fn a_room_that_nobody_is_in_is_closed() {
     let folder = Folder::new();
     let a = folder.make("a.db");

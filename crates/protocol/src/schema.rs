@@ -34,7 +34,7 @@ pub(crate) fn compare(room: &[TableShape], guest: &[TableShape], this_side: This
     }
     if room.is_empty() && guest.is_empty() {
         return Err(Refusal {
-            code: RefusalCode::Schema,
+            code: RefusalCode::Room,
             reason: "neither the room nor the database that joins it has a table that replicates".to_owned(),
             advice: "make tables replicate first, with `rejoin track` or SELECT crsql_as_crr('table')".to_owned(),
         });
@@ -130,6 +130,6 @@ mod tests {
 
     #[test]
     fn two_databases_without_tables_have_nothing_to_say() {
-        assert_eq!(compare(&[], &[], ThisSide::Room).unwrap_err().code, RefusalCode::Schema);
+        assert_eq!(compare(&[], &[], ThisSide::Room).unwrap_err().code, RefusalCode::Room);
     }
 }

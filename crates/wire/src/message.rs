@@ -154,7 +154,7 @@ pub enum RefusalCode {
     Version,
     /// The token is missing or wrong.
     Token,
-    /// There is no such room, or there cannot be one of that name.
+    /// There is no such room, there cannot be one of that name, or neither side has a table yet.
     Room,
     /// The schemas of the two sides do not fit together.
     Schema,
