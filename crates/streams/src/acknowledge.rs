@@ -28,7 +28,7 @@ pub struct Acknowledged {
 pub(crate) fn acknowledge(connection: &Connection, mut row: OutboundRow, receipt: &Receipt) -> Result<Acknowledged> {
     let identity = Identity::load(connection)?.ok_or_else(no_streams)?;
     check_names(&identity, row.remote, receipt)?;
-    let position = verified_position(&identity, row.run, receipt)?;
+    let position = verified_position(&identity, Some(&row), receipt)?;
     let before = (row.acked.clone(), row.run, row.run_start.clone());
     let took = receipt.run == row.run && position != Claimed::Unverifiable;
     match position {
@@ -102,10 +102,11 @@ fn check_names(identity: &Identity, remote: SiteId, receipt: &Receipt) -> Result
     Ok(())
 }
 
-/// Fails where the receipt proves that this database is a copy, or an older state, of the one that it is about. `run` is
-/// the present run of the stream to that receiver.
-pub(crate) fn verified_position(identity: &Identity, run: u64, receipt: &Receipt) -> Result<Claimed> {
+/// Fails where the receipt proves that this database is a copy, or an older state, of the one that it is about. `row` is
+/// the stream to that receiver.
+pub(crate) fn verified_position(identity: &Identity, row: Option<&OutboundRow>, receipt: &Receipt) -> Result<Claimed> {
     let receiver = receipt.receiver;
+    let run = row.map_or(0, |row| row.run);
     if receipt.run > run {
         return Err(StreamError::here(format!(
             "{receiver} has packages of run {} from this database, which is at run {run}: this file is an older state \
@@ -120,10 +121,16 @@ pub(crate) fn verified_position(identity: &Identity, run: u64, receipt: &Receipt
         }
     }
     let Some(position) = &receipt.position else { return Ok(Claimed::Nowhere) };
+    // Copies made before the first stream have keys of their own. One of them finds out when it first hears of a position
+    // that is not its own. Later than that, or under a new id, such a position can only be forged.
+    let first_contact = row.is_none_or(|row| row.run == 0 && row.acked == row.since) && identity.former_ids.is_empty();
     match identity.verify(&position.cursor, &position.mark) {
         Verdict::Ours => Ok(Claimed::At(position.cursor.clone())),
-        Verdict::Unverifiable => Ok(Claimed::Unverifiable),
-        Verdict::Another => Err(another_history(identity, receiver, "holds the position", &position.cursor)),
+        Verdict::Foreign if !first_contact => Ok(Claimed::Unverifiable),
+        Verdict::Forgotten => Ok(Claimed::Unverifiable),
+        Verdict::Another | Verdict::Foreign => {
+            Err(another_history(identity, receiver, "holds the position", &position.cursor))
+        }
     }
 }
 

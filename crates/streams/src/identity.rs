@@ -48,8 +48,10 @@ pub(crate) enum Verdict {
     Ours,
     /// Given away under this database's key, but not by this history: by a copy of it, or by a later state of it.
     Another,
-    /// Not made with this database's key, or older than what it remembers.
-    Unverifiable,
+    /// Older than what this database remembers.
+    Forgotten,
+    /// Not made with this database's key.
+    Foreign,
 }
 
 /// What this connection remembers of the file, to notice when another one is put in its place.
@@ -137,10 +139,7 @@ impl Identity {
         let mut nonce = [0; 8];
         nonce.copy_from_slice(&mark.0[..8]);
         if self.mark_under(nonce, cursor) != *mark {
-            // A copy that was made before the first stream has a key of its own. It has not told anybody anything yet,
-            // so whoever heard something under its id heard it from the other copy.
-            let never_told = self.witnessed == 0 && cursor.db_version > 0;
-            return if never_told { Verdict::Another } else { Verdict::Unverifiable };
+            return Verdict::Foreign;
         }
         if cursor.db_version > self.witnessed {
             return Verdict::Another;
@@ -149,7 +148,7 @@ impl Identity {
             return Verdict::Ours;
         }
         let forgotten = self.epochs.first().is_none_or(|oldest| cursor.db_version < oldest.first_version);
-        if forgotten { Verdict::Unverifiable } else { Verdict::Another }
+        if forgotten { Verdict::Forgotten } else { Verdict::Another }
     }
 
     /// The nonce that marks are made with at a version: zeros before version 1, where every history is alike.

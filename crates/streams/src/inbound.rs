@@ -141,8 +141,8 @@ impl Inbound {
                 self.remote, receipt.receiver, receipt.sender
             )));
         }
-        let run = OutboundRow::find(&self.connection, self.remote)?.map_or(0, |row| row.run);
-        verified_position(identity, run, receipt).map(|_| ())
+        let row = OutboundRow::find(&self.connection, self.remote)?;
+        verified_position(identity, row.as_ref(), receipt).map(|_| ())
     }
 
     /// So that `crsql_streams` shows it. The error itself matters more than whether this can be written.

@@ -115,7 +115,7 @@ impl World {
             Step::Resend { link, version } => {
                 let (from, to) = self.direction(*link, false);
                 let cursor = if *version == 0 { Cursor::BEGINNING } else { Cursor::end_of_version(*version) };
-                if cursor.db_version <= self.database(from).streams().head().unwrap() {
+                if !self.same_site(from, to) && cursor.db_version <= self.database(from).streams().head().unwrap() {
                     self.outbound(from, to, None).set_acked(&cursor).unwrap();
                 }
             }

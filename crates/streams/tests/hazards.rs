@@ -191,7 +191,7 @@ fn a_database_restored_to_before_its_first_stream_gets_its_lost_work_back() {
     let a = a.restore(&folder.path("backup"));
     insert(&a, 11..=12);
     a.outbound(b.site()).next(None).unwrap();
-    heal(&a, &b);
+    assert_eq!(heal(&a, &b), 1);
     assert_eq!(a.content(), b.content());
     assert_eq!(a.one::<i64>("SELECT count(*) FROM t"), 5);
 }
@@ -207,6 +207,27 @@ fn a_copy_made_before_the_first_stream_is_noticed_though_it_tells_nothing() {
     tell(&a, &b).unwrap();
     assert_eq!(heal(&copy, &b), 1);
     assert_eq!(copy.content(), a.content());
+}
+
+/// A template was copied, and both copies were edited before either had a stream.
+#[test]
+fn two_copies_made_before_the_first_stream_end_equal() {
+    for copy_first in [false, true] {
+        let folder = Folder::new();
+        let (a, b) = (folder.database("a"), folder.database("b"));
+        a.backup(&folder.path("copy"));
+        let copy = Database::open_bare(&folder.path("copy"));
+        insert(&a, 1..=3);
+        insert(&copy, 11..=12);
+        let (one, other) = if copy_first { (&copy, &a) } else { (&a, &copy) };
+        tell(one, &b).unwrap();
+        assert_eq!(heal(other, &b), 1);
+        heal(one, &b);
+        heal(other, &b);
+        assert_eq!(a.content(), b.content());
+        assert_eq!(copy.content(), b.content());
+        assert_eq!(b.one::<i64>("SELECT count(*) FROM t"), 5);
+    }
 }
 
 /// Only packages travel, no receipts: the copy's package ends where the receiver stands, under another nonce.
