@@ -2,6 +2,7 @@
 
 use crate::access::Access;
 use crate::database::{Database, Prepare};
+use crate::error::NodeError;
 use crate::limits::{Limits, ROOM_NAME_BYTES_MAX};
 use rejoin_wire::message::{Hello, Refusal, RefusalCode, Site};
 use std::collections::HashMap;
@@ -105,16 +106,20 @@ impl Rooms {
             names.into_iter().filter_map(|name| open.remove_entry(&name)).collect()
         };
         for (name, room) in idle {
-            close(&name, &room).await;
+            if let Err(error) = close(&name, &room).await {
+                tracing::error!(room = name, %error, "failed to close; nothing that was acknowledged is lost");
+            }
         }
     }
 
     /// Closes all of them. Sessions have to be over.
-    pub(crate) async fn close_all(&self) {
+    pub(crate) async fn close_all(&self) -> Result<(), NodeError> {
         let rooms: Vec<_> = self.lock().drain().collect();
+        let mut result = Ok(());
         for (name, room) in rooms {
-            close(&name, &room).await;
+            result = result.and(close(&name, &room).await);
         }
+        result
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Room>>> {
@@ -128,12 +133,11 @@ impl Room {
     }
 }
 
-async fn close(name: &str, room: &Room) {
-    let Some(database) = room.database.lock().await.take() else { return };
-    match database.close().await {
-        Ok(()) => tracing::info!(room = name, "closed"),
-        Err(error) => tracing::error!(room = name, %error, "failed to close; nothing that was acknowledged is lost"),
-    }
+async fn close(name: &str, room: &Room) -> Result<(), NodeError> {
+    let Some(database) = room.database.lock().await.take() else { return Ok(()) };
+    database.close().await?;
+    tracing::info!(room = name, "closed");
+    Ok(())
 }
 
 /// Decides whether a session may enter a room.

@@ -7,14 +7,16 @@ use crate::error::NodeError;
 use crate::limits::{FAREWELL_MAX, Limits, MESSAGE_BYTES_MAX_UNKNOWN};
 use crate::link::server_halves;
 use crate::rooms::{Door, Rooms, is_room_name};
-use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{Extensions, HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::ListenerExt;
+use axum::{Extension, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use rejoin_protocol::{Ended, Patience, Role, Session};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -23,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
 
 /// A server of rooms: each is a database file in one folder, named by the last part of the address that is dialled.
 #[derive(Clone)]
@@ -72,38 +75,29 @@ impl Server {
             .with_state(self.shared.clone())
     }
 
-    /// Serves until `until` is over. Then tells every session goodbye and closes the rooms.
+    /// Serves until `until` is over. Then tells every session goodbye and closes the rooms; fails where one of them does
+    /// not close well, which loses nothing that was acknowledged.
     pub async fn serve(
         self,
         listener: TcpListener,
         until: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), NodeError> {
-        let listener = listener.tap_io(|stream| {
-            // Only speed depends on it.
-            let _ = stream.set_nodelay(true);
-        });
-        let service = self.router().into_make_service_with_connect_info::<SocketAddr>();
-        let stop = self.shared.stop.clone();
-        let mut stopped = stop.subscribe();
+        let mut stopped = self.shared.stop.subscribe();
         let until = async move {
-            until.await;
-            stop.send_replace(true);
+            tokio::select! {
+                () = until => {}
+                () = becomes_true(&mut stopped) => {}
+            }
         };
-        let farewell = async move {
-            becomes_true(&mut stopped).await;
-            tokio::time::sleep(FAREWELL_MAX).await;
-        };
-        let served = tokio::select! {
-            served = async { axum::serve(listener, service).with_graceful_shutdown(until).await } => served,
-            // Whoever has dialled and says nothing does not hold up the end.
-            () = farewell => Ok(()),
-        };
-        self.close().await;
-        served.map_err(|error| NodeError::Unreachable(format!("failed to serve: {error}")))
+        tokio::select! {
+            () = accept(listener, self.router(), self.shared.limits.connections_max) => {}
+            () = until => {}
+        }
+        self.close().await
     }
 
     /// Ends every session in order and closes the rooms. No one can enter afterwards.
-    pub async fn close(&self) {
+    pub async fn close(&self) -> Result<(), NodeError> {
         self.shared.stop.send_replace(true);
         let all = u32::try_from(self.shared.limits.connections_max).unwrap_or(u32::MAX);
         // After that time a session is not in order any more, and its room is closed under it, which is safe.
@@ -112,7 +106,40 @@ impl Server {
             tracing::warn!("some sessions did not end in time");
         }
         self.shared.places.close();
-        self.shared.rooms.close_all().await;
+        self.shared.rooms.close_all().await
+    }
+}
+
+/// Takes connections in, for ever. Those that have not become a WebSocket end with it.
+async fn accept(listener: TcpListener, router: Router, connections_max: usize) {
+    let places = Arc::new(Semaphore::new(connections_max.saturating_add(CONNECTIONS_SPARE)));
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // The other side has gone already, or the system is out of something that others will give back.
+                tracing::warn!(%error, "failed to take a connection in");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        // Only speed depends on it.
+        let _ = stream.set_nodelay(true);
+        let service = TowerToHyperService::new(router.clone().layer(Extension(ConnectInfo(address))));
+        connections.spawn(async move {
+            let serving = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_MAX)
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades();
+            if let Err(error) = serving.await {
+                tracing::debug!(peer = %address, %error, "a connection broke");
+            }
+            drop(place);
+        });
     }
 }
 
@@ -232,6 +259,15 @@ async fn close_idle_rooms(shared: std::sync::Weak<Shared>) {
         shared.rooms.close_idle().await;
     }
 }
+
+/// Connections beyond those of sessions: of requests that are answered at once, and of those that are turned away.
+const CONNECTIONS_SPARE: usize = 64;
+
+/// How long the head of a request may take to arrive.
+const HEADER_MAX: Duration = Duration::from_secs(10);
+
+/// Wait after a connection could not be taken in.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How often it is looked for rooms that nobody is in: as often as such a room may stay open, within these bounds.
 const CLOSE_IDLE_INTERVAL_MIN: Duration = Duration::from_millis(100);

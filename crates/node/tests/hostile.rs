@@ -212,6 +212,20 @@ async fn more_connections_than_allowed_are_turned_away() {
 }
 
 #[tokio::test]
+async fn sockets_that_never_ask_for_anything_leave_room_for_others() {
+    let folder = Folder::new();
+    let a = folder.make("a.db");
+    let hub = Hub::start(&folder.rooms()).await;
+    let mut mute = Vec::new();
+    for _ in 0..50 {
+        mute.push(TcpStream::connect(hub.address).await.expect("connects"));
+    }
+    sync_once(&a, &hub.url("app")).await.expect("level");
+    hub.stop().await;
+    drop(mute);
+}
+
+#[tokio::test]
 async fn sql_that_is_not_a_definition_never_reaches_the_room() {
     let folder = Folder::new();
     let a = folder.make("a.db");
