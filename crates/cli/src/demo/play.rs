@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rejoin::adapt::Obstacle;
-use rejoin::node::{Access, Limits, Patience, Server};
+use rejoin::node::{Access, Limits, NodeError, Patience, Server};
 use rejoin::rusqlite::Connection;
 use rejoin::snapshot::snapshot;
 use rejoin::track::{TrackOptions, TrackReport, track};
@@ -252,7 +252,7 @@ struct Hub {
 
 struct Serving {
     stop: watch::Sender<bool>,
-    task: JoinHandle<Result<(), String>>,
+    task: JoinHandle<Result<(), NodeError>>,
 }
 
 impl Hub {
@@ -279,7 +279,7 @@ impl Hub {
             // Whoever would tell has gone: that is the end as well.
             let _ = stopped.wait_for(|stop| *stop).await;
         };
-        let task = tokio::spawn(async move { server.serve(listener, until).await.map_err(|error| error.to_string()) });
+        let task = tokio::spawn(server.serve(listener, until));
         self.serving = Some(Serving { stop, task });
         Ok(())
     }
@@ -287,7 +287,7 @@ impl Hub {
     async fn close(&mut self) -> Result<(), String> {
         let Some(Serving { stop, task }) = self.serving.take() else { return Ok(()) };
         stop.send_replace(true);
-        task.await.map_err(|error| error.to_string())?
+        task.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 }
 

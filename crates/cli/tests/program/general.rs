@@ -140,3 +140,42 @@ fn a_stream_that_is_behind_ends_the_status_with_3() {
     let status = rejoin(&folder, &["status", "--json", "a.db"]).json();
     assert_eq!((&status["level"], &status["streams"][0]["behind"]), (&false.into(), &1.into()));
 }
+
+/// Every field's name in a JSON value, those of cells and copies left out.
+fn fields(value: &serde_json::Value, found: &mut std::collections::BTreeSet<String>) {
+    match value {
+        serde_json::Value::Array(list) => list.iter().for_each(|value| fields(value, found)),
+        serde_json::Value::Object(object) => {
+            for (name, value) in object {
+                found.insert(name.clone());
+                if name != "key" && name != "timings_ms" && name != "a" && name != "b" {
+                    fields(value, found);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn every_json_field_is_in_the_guide() {
+    let folder = folder();
+    let guide = include_str!("../../../../docs/guide/program.md");
+    sql(&folder, "a.db", "CREATE TABLE t(k TEXT PRIMARY KEY, v); INSERT INTO t VALUES ('x', 1); CREATE TABLE u(k)");
+    sql(&folder, "b.db", "CREATE TABLE t(k TEXT PRIMARY KEY, v); INSERT INTO t VALUES ('x', 2)");
+    let mut found = std::collections::BTreeSet::new();
+    for arguments in [
+        &["diff", "--json", "a.db", "b.db"][..],
+        &["track", "--json", "a.db"],
+        &["track", "--json", "--adapt", "a.db", "t"],
+        &["snapshot", "--json", "a.db", "c.db"],
+        &["status", "--json", "a.db"],
+        &["untrack", "--json", "a.db"],
+    ] {
+        fields(&rejoin(&folder, arguments).json(), &mut found);
+    }
+    assert!(found.len() > 30, "{found:?}");
+    for name in found {
+        assert!(guide.contains(&format!("`{name}`")), "{name} is not in docs/guide/program.md");
+    }
+}

@@ -30,6 +30,8 @@ CREATE VIEW v AS SELECT c.a, o."na me", o.total FROM child c JOIN "parent ""one"
 CREATE TRIGGER t1 AFTER INSERT ON child BEGIN INSERT INTO log(line) VALUES ('child ' || NEW.a || '; CREATE TABLE'); END;
 CREATE TRIGGER t2 INSTEAD OF INSERT ON v BEGIN INSERT INTO child(a, b, "when", p) VALUES (NEW.a, 9, 'now', 1); END;
 CREATE TRIGGER t3 AFTER DELETE ON log BEGIN DELETE FROM child WHERE a = OLD.line; END;
+CREATE TRIGGER t4 AFTER UPDATE ON wr BEGIN
+  INSERT INTO child(a, b, "when", note, p) VALUES ('w', 7, 'now', 'n', 5) ON CONFLICT (note) DO NOTHING; END;
 INSERT INTO "parent ""one"""([id no], "na me", price) VALUES (5, 'Ada', 1.5), (9223372036854775807, 'Bob', 0.1);
 INSERT INTO child(rowid, a, b, "when", note, p) VALUES (77, 'x', 1, '2026-01-01', 'n', 5), (3, 'y', 2, 'z', NULL, 404);
 INSERT INTO wr VALUES (x'ff', 2.5, 1), (x'00', -0.5, 'text');
@@ -68,6 +70,7 @@ fn without_adapt_it_says_what_is_in_the_way_and_changes_nothing() {
         "  unique index child, when: becomes a plain index",
         "  key column b is not declared NOT NULL: gets NOT NULL",
         "  note: trigger t1 fires for merged rows too",
+        "  note: trigger t4 uses ON CONFLICT",
     ] {
         assert!(run.out.contains(line), "{line} in:\n{}", run.out);
     }
@@ -129,7 +132,7 @@ fn adapt_keeps_rows_indexes_views_and_triggers_of_a_nasty_schema() {
     );
     assert_eq!(
         ask(&after, "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND name NOT LIKE '%crsql%' ORDER BY 1"),
-        ["t1", "t2", "t3"]
+        ["t1", "t2", "t3", "t4"]
     );
     assert_eq!(ask(&after, "SELECT name FROM sqlite_schema WHERE type = 'view'"), ["v"]);
     // The rowid alias is still one, and every table replicates.

@@ -231,6 +231,17 @@ fn notes(connection: &Connection, table: &str, company: &[&str], facts: &TableFa
             trigger?
         ));
     }
+    if !facts.unique.is_empty() {
+        let mut statement = connection.prepare(
+            "SELECT name FROM main.sqlite_schema WHERE type = 'trigger' AND sql LIKE '%on conflict%(%' ORDER BY name",
+        )?;
+        for trigger in statement.query_map([], |row| row.get::<_, String>(0))? {
+            notes.push(format!(
+                "trigger {} uses ON CONFLICT: see that it does not rely on what was unique here",
+                trigger?
+            ));
+        }
+    }
     let mut statement = connection.prepare(
         "SELECT x.name, x.coll FROM pragma_index_list(?1, 'main') i, pragma_index_xinfo(i.name, 'main') x
          WHERE i.origin = 'pk' AND x.\"key\" AND x.coll <> 'BINARY'",
