@@ -82,6 +82,32 @@ fn what_came_from_a_remote_is_not_sent_back_to_it() {
 }
 
 #[test]
+fn a_relay_does_not_send_back_what_third_databases_wrote() {
+    let folder = Folder::new();
+    let (a, b, c) = (folder.database("a"), folder.database("b"), folder.database("c"));
+    a.run("INSERT INTO u VALUES ('k', 1)");
+    tell(&a, &b).unwrap();
+    tell(&b, &c).unwrap();
+    assert_eq!(c.outbound(b.site()).next(None).unwrap().unwrap().changes, 0);
+}
+
+/// A version of the caller's transaction can hold more than the package: only the remote's own changes stay out.
+#[test]
+fn in_a_callers_transaction_only_the_remotes_own_changes_are_its_arrivals() {
+    let folder = Folder::new();
+    let (a, b, c) = (folder.database("a"), folder.database("b"), folder.database("c"));
+    a.run("INSERT INTO u VALUES ('of a', 1)");
+    tell(&a, &b).unwrap();
+    b.run("INSERT INTO u VALUES ('of b', 2)");
+    let package = b.outbound(c.site()).next(None).unwrap().unwrap().package;
+    c.run("BEGIN");
+    c.inbound(b.site()).apply(package.as_bytes()).unwrap();
+    c.run("INSERT INTO u VALUES ('of c', 3); COMMIT");
+    assert_eq!(c.streams().head().unwrap(), 1);
+    assert_eq!(c.outbound(b.site()).next(None).unwrap().unwrap().changes, 2);
+}
+
+#[test]
 fn what_a_third_database_brought_is_sent_even_to_its_author() {
     let folder = Folder::new();
     let (a, b, c) = (folder.database("a"), folder.database("b"), folder.database("c"));
