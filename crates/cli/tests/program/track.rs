@@ -101,7 +101,7 @@ fn adapt_keeps_rows_indexes_views_and_triggers_of_a_nasty_schema() {
     assert_eq!(
         text("parent \"one\""),
         r#"CREATE TABLE "parent ""one""" ( -- the ( first
-  [id no] INTEGER CONSTRAINT "pk, really" PRIMARY KEY NOT NULL,  
+  [id no] INTEGER CONSTRAINT "pk, really" PRIMARY KEY NOT NULL,
   `na me` VARCHAR(20, 2) NOT NULL DEFAULT '' COLLATE NOCASE,
   'quoted' TEXT DEFAULT 'it''s, (default)' NOT NULL CHECK ("quoted" <> ')'),
   price NUMERIC(10,2) CONSTRAINT positive CHECK (price > 0),

@@ -113,7 +113,7 @@ impl Edits<'_> {
             |token: &&Token| token.kind == Kind::Comment && token.text(self.sql).to_ascii_lowercase().contains(word);
         let comments: Vec<Range<usize>> =
             self.tokens.iter().filter(with_word).map(|token| token.start..token.end).collect();
-        self.list.extend(comments.into_iter().map(|comment| (comment, " ".to_owned())));
+        comments.into_iter().for_each(|comment| self.remove(comment));
     }
 
     fn apply(mut self) -> String {
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn a_comment_within_a_clause_goes_with_it() {
         let sql = "CREATE TABLE t(a INTEGER PRIMARY KEY AUTOINCREMENT, b REFERENCES p /* autoincrement */ (x), c -- autoincrement\n)";
-        assert_eq!(rewritten(sql, &[Obstacle::Autoincrement]), "CREATE TABLE t(a INTEGER PRIMARY KEY, b, c  \n)");
+        assert_eq!(rewritten(sql, &[Obstacle::Autoincrement]), "CREATE TABLE t(a INTEGER PRIMARY KEY, b, c\n)");
     }
 
     #[test]
