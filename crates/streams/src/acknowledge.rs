@@ -30,6 +30,8 @@ pub(crate) fn acknowledge(connection: &Connection, mut row: OutboundRow, receipt
     check_names(&identity, row.remote, receipt)?;
     let position = verified_position(&identity, Some(&row), receipt)?;
     let before = (row.acked.clone(), row.run, row.run_start.clone());
+    let first_verified = !row.verified && matches!(position, Claimed::At(_));
+    row.verified |= first_verified;
     let took = receipt.run == row.run && position != Claimed::Unverifiable;
     match position {
         Claimed::Unverifiable if receipt.run == row.run => {
@@ -48,7 +50,7 @@ pub(crate) fn acknowledge(connection: &Connection, mut row: OutboundRow, receipt
     } else {
         arrivals::forget_to(connection, row.remote, &row.acked)?;
     }
-    if moved || row.last_error.is_some() {
+    if moved || first_verified || row.last_error.is_some() {
         row.last_error = None;
         row.save(connection)?;
     }
@@ -123,7 +125,7 @@ pub(crate) fn verified_position(identity: &Identity, row: Option<&OutboundRow>, 
     let Some(position) = &receipt.position else { return Ok(Claimed::Nowhere) };
     // Copies made before the first stream have keys of their own. One of them finds out when it first hears of a position
     // that is not its own. Later than that, or under a new id, such a position can only be forged.
-    let first_contact = row.is_none_or(|row| row.run == 0 && row.acked == row.since) && identity.former_ids.is_empty();
+    let first_contact = row.is_none_or(|row| !row.verified) && identity.former_ids.is_empty();
     match identity.verify(&position.cursor, &position.mark) {
         Verdict::Ours => Ok(Claimed::At(position.cursor.clone())),
         Verdict::Foreign if !first_contact => Ok(Claimed::Unverifiable),

@@ -25,6 +25,8 @@ pub(crate) struct OutboundRow {
     pub format: Format,
     pub package_bytes_max: usize,
     pub package_changes_max: Option<usize>,
+    /// The remote has returned a position with a mark of this database's.
+    pub verified: bool,
     pub last_error: Option<String>,
     pub last_active_ms: Option<i64>,
 }
@@ -77,6 +79,7 @@ impl OutboundRow {
             format_name(self.format).into(),
             (self.package_bytes_max as i64).into(),
             self.package_changes_max.map(|max| max as i64).into(),
+            i64::from(self.verified).into(),
             self.last_error.as_deref().into(),
         ])?)
     }
@@ -164,8 +167,9 @@ fn read_outbound(row: &Statement) -> Result<OutboundRow> {
             .ok_or_else(damaged)?,
         package_bytes_max: usize::try_from(row.column_i64(11)).map_err(|_| damaged())?,
         package_changes_max: integer(row, 12).map(usize::try_from).transpose().map_err(|_| damaged())?,
-        last_error: text(row, 13),
-        last_active_ms: integer(row, 14),
+        verified: row.column_i64(13) != 0,
+        last_error: text(row, 14),
+        last_active_ms: integer(row, 15),
     })
 }
 

@@ -11,7 +11,7 @@ CREATE TABLE main.crsql_streams_outbound (
   remote BLOB PRIMARY KEY, name TEXT, open INTEGER NOT NULL,
   since BLOB NOT NULL, run INTEGER NOT NULL, run_start BLOB NOT NULL, acked BLOB NOT NULL, sent BLOB,
   exclude_sites BLOB NOT NULL, local_only INTEGER NOT NULL, format TEXT NOT NULL,
-  package_bytes_max INTEGER NOT NULL, package_changes_max INTEGER,
+  package_bytes_max INTEGER NOT NULL, package_changes_max INTEGER, verified INTEGER NOT NULL,
   last_error TEXT, last_active INTEGER);
 CREATE TABLE main.crsql_streams_inbound (
   remote BLOB PRIMARY KEY, name TEXT, open INTEGER NOT NULL, run INTEGER NOT NULL,
@@ -43,7 +43,7 @@ pub const WRITE_EPOCH: &str = "INSERT INTO main.crsql_streams_epochs(first_versi
 pub const DROP_EPOCHS_BEFORE: &str = "DELETE FROM main.crsql_streams_epochs WHERE first_version < ?1";
 
 const OUTBOUND_COLUMNS: &str = "remote, name, open, since, run, run_start, acked, sent, exclude_sites, local_only, \
- format, package_bytes_max, package_changes_max, last_error, last_active";
+ format, package_bytes_max, package_changes_max, verified, last_error, last_active";
 
 pub fn read_outbound(condition: &str) -> String {
     format!("SELECT {OUTBOUND_COLUMNS} FROM main.crsql_streams_outbound WHERE {condition} ORDER BY rowid")
@@ -53,7 +53,7 @@ pub fn read_outbound(condition: &str) -> String {
 pub fn write_outbound() -> String {
     format!(
         "INSERT OR REPLACE INTO main.crsql_streams_outbound({OUTBOUND_COLUMNS})
- VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, {NOW_MS})"
+ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, {NOW_MS})"
     )
 }
 
@@ -79,7 +79,8 @@ const NOW_MS: &str = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)
 
 pub const FORGET_POSITIONS: &str = "
 DELETE FROM main.crsql_streams_outbound WHERE NOT open;
-UPDATE main.crsql_streams_outbound SET run = 0, run_start = since, acked = since, sent = NULL, last_error = NULL;
+UPDATE main.crsql_streams_outbound SET run = 0, run_start = since, acked = since, sent = NULL,
+  verified = 0, last_error = NULL;
 DELETE FROM main.crsql_streams_inbound WHERE NOT open;
 UPDATE main.crsql_streams_inbound SET run = 0, position = NULL, mark = NULL, as_of_head = NULL, as_of_mark = NULL,
   applied = 0, last_error = NULL;

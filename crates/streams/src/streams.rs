@@ -192,6 +192,7 @@ impl Streams {
             format: options.format,
             package_bytes_max: options.package_bytes_max,
             package_changes_max: options.package_changes_max,
+            verified: known.is_some_and(|known| known.verified),
             last_error: None,
             last_active_ms: None,
         })
