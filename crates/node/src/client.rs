@@ -160,7 +160,14 @@ impl Client {
         stop: watch::Receiver<bool>,
         events: &mut (dyn FnMut(Event) + Send),
     ) -> Result<Ended, NodeError> {
-        let site = self.database.site().await.map_err(|refusal| NodeError::Store(refusal.reason))?;
+        let site = match self.database.site().await {
+            Ok(site) => site,
+            // A lock is in the way; the next try may find it gone.
+            Err(refusal) if refusal.code == RefusalCode::Busy && !self.database.is_closed() => {
+                return Ok(Ended::Refused(refusal));
+            }
+            Err(refusal) => return Err(NodeError::Store(refusal.reason)),
+        };
         // The header carries the token.
         let role = Role::Dialler { site, room: self.room.clone(), token: None, once: self.once };
         let session = Session::new(role, self.patience);

@@ -5,7 +5,7 @@ use crate::limits::{Limits, POLL_INTERVAL, QUESTIONS_MAX};
 use crate::sqlite::{Trouble, Worker};
 use rejoin_change::SiteId;
 use rejoin_protocol::{Input, Output};
-use rejoin_streams::Streams;
+use rejoin_streams::{StreamError, Streams};
 use rejoin_wire::message::{Goodbye, Refusal, RefusalCode, Site};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,8 +20,8 @@ pub struct Opened {
     pub connection: rusqlite::Connection,
 }
 
-/// Opens a database file and prepares the connection. Runs on the database's own thread. The error is a sentence.
-pub type Prepare = Arc<dyn Fn(&Path) -> Result<Opened, String> + Send + Sync>;
+/// Opens a database file and prepares the connection. Runs on the database's own thread.
+pub type Prepare = Arc<dyn Fn(&Path) -> Result<Opened, StreamError> + Send + Sync>;
 
 /// A database that takes part in sync. A cheap handle; the database is closed when the last one is gone.
 #[derive(Clone)]
@@ -55,10 +55,7 @@ impl Database {
         let (opened, opening) = oneshot::channel();
         let window_bytes = limits.window_bytes;
         let run = move || {
-            let worker = prepare(&path)
-                .map_err(|error| NodeError::Store(format!("failed to open {}: {error}", path.display())))
-                .and_then(|opened| Worker::new(&path, opened, window_bytes));
-            let mut worker = match worker {
+            let mut worker = match Worker::open(&path, &prepare, window_bytes) {
                 Ok(worker) => worker,
                 Err(error) => {
                     // Whoever asked may have gone away.

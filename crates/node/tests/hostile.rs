@@ -7,7 +7,7 @@ use rejoin_node::{Access, Limits, NodeError, Patience};
 use rejoin_wire::Message as Said;
 use rejoin_wire::message::{Hello, RefusalCode, Schema, Site, TableDefinition, TableShape};
 use std::time::Duration;
-use support::{Folder, Hub, Running, WAIT_MAX, count, rows, run, sync_once, sync_once_with};
+use support::{Folder, Hub, Running, WAIT_MAX, count, open, rows, run, sync_once, sync_once_with};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -124,7 +124,7 @@ async fn a_table_of_the_same_name_that_does_not_replicate_is_left_alone() {
     sync_once(&a, &hub.url("app")).await.expect("level");
     let Err(NodeError::Refused(reason)) = sync_once(&b, &hub.url("app")).await else { panic!("it went through") };
     assert!(reason.contains("tag") && reason.contains("track"), "{reason}");
-    let database = rejoin::Database::open(&b).expect("the file opens");
+    let database = open(&b);
     let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'note'";
     let count: i64 = database.connection().query_row(tables, [], |row| row.get(0)).expect("a number");
     assert_eq!(count, 0, "nothing of the room's schema was taken over");

@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Folder, Hub, Running, count, eventually, rows, run, sync_once};
+use support::{Folder, Hub, Running, count, eventually, open, rows, run, sync_once};
 
 #[tokio::test]
 async fn a_restored_room_gets_back_what_its_backup_had_lost() {
@@ -81,7 +81,7 @@ async fn a_room_whose_file_is_replaced_while_it_is_open_is_opened_anew() {
     run(&a, "INSERT INTO note VALUES (3, 'three', 3)");
     eventually("the new room has everything", || {
         let made = "SELECT count(*) FROM sqlite_schema WHERE name = 'tag__crsql_itrig'";
-        let room = rejoin::Database::open(folder.room("app")).expect("the file opens");
+        let room = open(&folder.room("app"));
         let is_made = room.connection().query_row(made, [], |row| row.get::<_, i64>(0)).is_ok_and(|count| count == 1);
         drop(room);
         is_made && count(&folder.room("app")) == 3
@@ -144,5 +144,5 @@ async fn a_room_that_is_a_copy_of_the_client_is_told_apart_from_it() {
 }
 
 fn site_id(path: &std::path::Path) -> rejoin::SiteId {
-    rejoin::Database::open(path).expect("the file opens").site_id().expect("an id")
+    open(path).site_id().expect("an id")
 }

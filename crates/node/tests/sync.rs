@@ -2,8 +2,8 @@
 
 mod support;
 
-use rejoin_node::{ClientEvent, Event};
-use support::{Folder, Hub, Running, count, eventually, rows, run, sync_once};
+use rejoin_node::{ClientEvent, Event, NodeError};
+use support::{Folder, Hub, Running, count, eventually, open, rows, run, sync_once};
 
 #[tokio::test]
 async fn edits_made_offline_on_both_sides_reach_the_other() {
@@ -44,7 +44,7 @@ async fn a_new_file_takes_tables_and_rows_from_the_room() {
     assert_eq!(taken, Some(vec!["note".to_owned(), "tag".to_owned()]));
     assert_eq!(rows(&folder.path("new.db")), rows(&a));
     let index = "SELECT sql FROM sqlite_schema WHERE name = 'by_text'";
-    let database = rejoin::Database::open(folder.path("new.db")).expect("the file opens");
+    let database = open(&folder.path("new.db"));
     let sql: String = database.connection().query_row(index, [], |row| row.get(0)).expect("the index came too");
     assert_eq!(sql, "CREATE INDEX by_text ON note (text)");
     hub.stop().await;
@@ -105,7 +105,7 @@ async fn a_client_comes_back_when_the_server_does() {
 }
 
 fn count_if_there(folder: &Folder) -> usize {
-    let Ok(database) = rejoin::Database::open(folder.room("app")) else { return 0 };
+    let database = open(&folder.room("app"));
     let count = database.connection().query_row("SELECT count(*) FROM note", [], |row| row.get::<_, i64>(0));
     count.unwrap_or(0) as usize
 }
@@ -134,8 +134,8 @@ async fn a_sender_that_believes_too_much_is_put_right_by_the_receiver() {
     sync_once(&a, &hub.url("app")).await.expect("level");
     run(&a, "INSERT INTO note VALUES (2, 'two', 2)");
     {
-        let database = rejoin::Database::open(&a).expect("the file opens");
-        let room = rejoin::Database::open(folder.room("app")).expect("the file opens").site_id().expect("an id");
+        let database = open(&a);
+        let room = open(&folder.room("app")).site_id().expect("an id");
         let outbound = database.outbound(room).expect("the stream is there");
         let head = database.streams().head().expect("a head");
         outbound.set_acked(&rejoin::change::Cursor::end_of_version(head)).expect("up to the head is allowed");
@@ -159,7 +159,7 @@ async fn tables_that_are_tracked_while_a_session_runs_go_over_too() {
         "CREATE TABLE late (id INTEGER PRIMARY KEY NOT NULL, n); SELECT crsql_as_crr('late'); INSERT INTO late VALUES (7, 8)",
     );
     eventually("the table and its row reach b", || {
-        let database = rejoin::Database::open(&b).expect("the file opens");
+        let database = open(&b);
         database.connection().query_row("SELECT n FROM late WHERE id = 7", [], |row| row.get::<_, i64>(0)).is_ok()
     })
     .await;
@@ -180,11 +180,38 @@ async fn an_empty_client_waits_until_somebody_has_made_the_room() {
     run(&a, "INSERT INTO note VALUES (1, 'one', 1)");
     sync_once(&a, &hub.url("app")).await.expect("level");
     eventually("the tables and the row reach the new file", || {
-        let database = rejoin::Database::open(&new).expect("the file opens");
+        let database = open(&new);
         database.connection().query_row("SELECT text FROM note", [], |row| row.get::<_, String>(0)).is_ok()
     })
     .await;
     client.stop().await.expect("ends in order");
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn a_row_that_one_side_refuses_stops_that_direction_only_and_is_taken_once_it_is_repaired() {
+    let folder = Folder::new();
+    let (a, b) = (folder.path("a.db"), folder.make("b.db"));
+    run(
+        &a,
+        "CREATE TABLE note (id INTEGER PRIMARY KEY NOT NULL, text TEXT CHECK (text <> 'bad'), weight REAL);
+         CREATE TABLE tag (name TEXT PRIMARY KEY NOT NULL, color BLOB);
+         SELECT crsql_as_crr('note'); SELECT crsql_as_crr('tag');",
+    );
+    let hub = Hub::start(&folder.rooms()).await;
+    run(&b, "INSERT INTO note VALUES (1, 'bad', 1)");
+    sync_once(&b, &hub.url("app")).await.expect("level");
+    run(&a, "INSERT INTO note VALUES (2, 'good', 2)");
+    let Err(NodeError::Refused(reason)) = sync_once(&a, &hub.url("app")).await else { panic!("it went through") };
+    assert!(reason.contains("CHECK") && reason.contains("note"), "{reason}");
+    assert_eq!(count(&a), 1, "nothing of the package was applied");
+    assert_eq!(count(&folder.room("app")), 2, "the other direction got through");
+
+    run(&b, "UPDATE note SET text = 'better' WHERE id = 1");
+    for path in [&b, &a] {
+        sync_once(path, &hub.url("app")).await.expect("level");
+    }
+    assert_eq!(rows(&a), rows(&b));
     hub.stop().await;
 }
 

@@ -85,9 +85,9 @@ impl Database {
 
 /// How the node opens database files: with the engine and the streams.
 pub fn prepare() -> Prepare {
-    Arc::new(|path: &Path| match Database::open(path) {
-        Ok(Database { streams, connection }) => Ok(Opened { streams, connection }),
-        Err(error) => Err(error.to_string()),
+    Arc::new(|path: &Path| {
+        let Database { streams, connection } = Database::open(path)?;
+        Ok(Opened { streams, connection })
     })
 }
 

@@ -5,6 +5,7 @@
 //! that is run here.
 
 use super::sql;
+use super::worker::failed;
 use rejoin_wire::message::{ColumnShape, Refusal, RefusalCode, Schema, TableDefinition, TableShape};
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -205,14 +206,6 @@ fn is_reserved(name: &str) -> bool {
 
 fn refusal(reason: String, advice: &str) -> Refusal {
     Refusal { code: RefusalCode::Schema, reason, advice: advice.to_owned() }
-}
-
-fn failed(error: rusqlite::Error) -> Refusal {
-    Refusal {
-        code: RefusalCode::Store,
-        reason: format!("SQLite failed: {error}"),
-        advice: "look at the database of the side that says so".to_owned(),
-    }
 }
 
 fn cannot_make(name: &str, error: &rusqlite::Error) -> Refusal {

@@ -1,7 +1,7 @@
 //! One database, on its thread.
 
 use super::{schema, sql};
-use crate::database::{Opened, Pulse};
+use crate::database::{Opened, Prepare, Pulse};
 use crate::error::NodeError;
 use crate::limits::{BUSY_TIMEOUT, REIDENTIFICATIONS_MAX};
 use rejoin_change::{Cursor, SiteId};
@@ -12,6 +12,7 @@ use rejoin_wire::{Compression, Encoded, Format, Receipt};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// A connection with its streams, and what others are told about it. Lives and dies on one thread.
@@ -53,19 +54,61 @@ impl From<Trouble> for Input {
     }
 }
 
+/// Why a database was not opened.
+struct NotOpened {
+    reason: String,
+    /// A lock is in the way.
+    is_busy: bool,
+}
+
+impl From<StreamError> for NotOpened {
+    fn from(error: StreamError) -> NotOpened {
+        NotOpened { reason: error.to_string(), is_busy: error.is_busy() }
+    }
+}
+
+impl From<rusqlite::Error> for NotOpened {
+    fn from(error: rusqlite::Error) -> NotOpened {
+        NotOpened { is_busy: is_busy(&error), reason: error.to_string() }
+    }
+}
+
+impl From<Refusal> for NotOpened {
+    fn from(refusal: Refusal) -> NotOpened {
+        NotOpened { is_busy: refusal.code == RefusalCode::Busy, reason: refusal.reason }
+    }
+}
+
 impl Worker {
+    /// Opens a database. Other programs may be at it: SQLite's own waiting does not cover the first switch to WAL mode,
+    /// so all of it is tried again while a lock is in the way.
+    pub(crate) fn open(path: &Path, prepare: &Prepare, window_bytes: u32) -> Result<Worker, NodeError> {
+        let deadline = Instant::now() + BUSY_TIMEOUT;
+        loop {
+            match prepare(path).map_err(NotOpened::from).and_then(|opened| Worker::new(path, opened, window_bytes)) {
+                Ok(worker) => return Ok(worker),
+                Err(error) if error.is_busy && Instant::now() < deadline => std::thread::sleep(OPEN_PAUSE),
+                Err(error) => {
+                    return Err(NodeError::Store(format!("failed to open {}: {}", path.display(), error.reason)));
+                }
+            }
+        }
+    }
+
     /// Sets the connection up and reads what the database is.
-    pub(crate) fn new(path: &Path, opened: Opened, window_bytes: u32) -> Result<Worker, NodeError> {
+    fn new(path: &Path, opened: Opened, window_bytes: u32) -> Result<Worker, NotOpened> {
         let name: Arc<str> = path.display().to_string().into();
-        let failed = |error: rusqlite::Error| NodeError::Store(format!("failed to open {name}: {error}"));
-        opened.connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-        opened.connection.execute_batch(sql::SET_UP).map_err(failed)?;
-        let mode: String = opened.connection.query_row(sql::JOURNAL_MODE, [], |row| row.get(0)).map_err(failed)?;
+        opened.connection.busy_timeout(BUSY_TIMEOUT)?;
+        opened.connection.execute_batch(sql::SET_UP)?;
+        let mode: String = opened.connection.query_row(sql::JOURNAL_MODE, [], |row| row.get(0))?;
         if mode != "wal" && mode != "memory" {
-            return Err(NodeError::Store(format!(
-                "failed to open {name}: it cannot be put in WAL mode, because another program has it open in another \
-                 mode or its file system does not allow it; close the other program, or move the file"
-            )));
+            return Err(NotOpened {
+                reason:
+                    "it cannot be put in WAL mode, because another program has it open in another mode or its file \
+                         system does not allow it; close the other program, or move the file"
+                        .to_owned(),
+                is_busy: true,
+            });
         }
         let unknown = Site {
             site_id: SiteId([0; 16]),
@@ -85,9 +128,9 @@ impl Worker {
             file: FileId::of(path),
             path: path.to_owned(),
             is_file_lost: false,
-            name: name.clone(),
+            name,
         };
-        worker.poll().map_err(|refusal| NodeError::Store(format!("failed to open {name}: {}", refusal.reason)))?;
+        worker.poll()?;
         Ok(worker)
     }
 
@@ -168,7 +211,7 @@ impl Worker {
         };
         let options = OutboundOptions { format: Format::Binary(compression), ..OutboundOptions::default() };
         self.streams.remove(&remote_id);
-        let receipt = self.ask(remote_id, RefusalCode::Store, |worker| {
+        let receipt = self.ask(RefusalCode::Store, |worker| {
             let outbound = worker.opened.streams.outbound(remote_id, &options)?;
             let inbound = worker.opened.streams.inbound(remote_id, &InboundOptions::default())?;
             let receipt = inbound.receipt()?;
@@ -180,7 +223,7 @@ impl Worker {
     }
 
     pub(crate) fn pull(&mut self, remote: SiteId, after: Option<&Cursor>) -> Result<Option<Pulled>, Trouble> {
-        let produced = self.ask(remote, RefusalCode::Store, |worker| worker.streams_of(remote)?.0.next(after))?;
+        let produced = self.ask(RefusalCode::Store, |worker| worker.streams_of(remote)?.0.next(after))?;
         Ok(produced.map(|produced| Pulled {
             package: match produced.package {
                 Encoded::Binary(bytes) => bytes,
@@ -193,7 +236,7 @@ impl Worker {
     }
 
     pub(crate) fn apply(&mut self, remote: SiteId, package: &[u8]) -> Result<Applied, Trouble> {
-        let applied = self.ask(remote, RefusalCode::Package, |worker| worker.streams_of(remote)?.1.apply(package))?;
+        let applied = self.ask(RefusalCode::Package, |worker| worker.streams_of(remote)?.1.apply(package))?;
         if applied.changes > 0 {
             self.pulse.send_modify(|pulse| pulse.changes += 1);
         }
@@ -203,7 +246,7 @@ impl Worker {
     /// Says where the remote stands now, and whether the receipt was about the present run.
     pub(crate) fn acknowledge(&mut self, remote: SiteId, receipt: &Receipt) -> Result<(Cursor, bool), Trouble> {
         let acknowledged =
-            self.ask(remote, RefusalCode::Protocol, |worker| worker.streams_of(remote)?.0.acknowledge(receipt))?;
+            self.ask(RefusalCode::Protocol, |worker| worker.streams_of(remote)?.0.acknowledge(receipt))?;
         Ok((acknowledged.position, acknowledged.took))
     }
 
@@ -235,10 +278,9 @@ impl Worker {
         })
     }
 
-    /// Runs `body`, and turns its error into what it means for a session with `remote`.
+    /// Runs `body`, and turns its error into what it means for a session.
     fn ask<T>(
         &mut self,
-        remote: SiteId,
         code: RefusalCode,
         body: impl FnOnce(&mut Worker) -> Result<T, StreamError>,
     ) -> Result<T, Trouble> {
@@ -246,7 +288,6 @@ impl Worker {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
-        self.streams.remove(&remote);
         if let StreamError::IdentityChanged { side: Side::Here, message } = &error {
             self.reidentify(message)?;
             return Err(Trouble::Reidentified);
@@ -302,13 +343,21 @@ fn store_refusal(error: StreamError) -> Refusal {
     stream_refusal(&error, RefusalCode::Store)
 }
 
-fn failed(error: rusqlite::Error) -> Refusal {
-    Refusal {
-        code: RefusalCode::Store,
-        reason: format!("SQLite failed: {error}"),
-        advice: "look at the database of the side that says so".to_owned(),
-    }
+/// What an error of SQLite is to the other side.
+pub(super) fn failed(error: rusqlite::Error) -> Refusal {
+    let (code, advice) = match is_busy(&error) {
+        true => (RefusalCode::Busy, "wait until the other program that writes to the database is done"),
+        false => (RefusalCode::Store, "look at the database of the side that says so"),
+    };
+    Refusal { code, reason: format!("SQLite failed: {error}"), advice: advice.to_owned() }
 }
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked))
+}
+
+/// Time between two tries to open a database that is locked.
+const OPEN_PAUSE: Duration = Duration::from_millis(50);
 
 /// Packages may be compressed with zstd.
 const FEATURE_ZSTD: &str = "zstd";

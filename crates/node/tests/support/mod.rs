@@ -93,15 +93,27 @@ impl Folder {
     }
 }
 
-/// Runs SQL on a connection of its own, as another program would.
+/// Opens a file, as another program would. While it is switched to WAL mode for the first time, SQLite lets nobody in and
+/// does not wait.
+pub fn open(path: &Path) -> rejoin::Database {
+    for _ in 0..100 {
+        match rejoin::Database::open(path) {
+            Err(error) if error.is_busy() => std::thread::sleep(Duration::from_millis(20)),
+            opened => return opened.expect("the file opens"),
+        }
+    }
+    panic!("{} stays locked", path.display());
+}
+
+/// Runs SQL on a connection of its own.
 pub fn run(path: &Path, sql: &str) {
-    let database = rejoin::Database::open(path).expect("the file opens");
+    let database = open(path);
     database.connection().execute_batch(sql).expect(sql);
 }
 
 /// All rows of both tables, in order.
 pub fn rows(path: &Path) -> Vec<Vec<Value>> {
-    let database = rejoin::Database::open(path).expect("the file opens");
+    let database = open(path);
     let mut rows = Vec::new();
     for table in ["note", "tag"] {
         let mut statement =
