@@ -271,6 +271,29 @@ fn drop_forgets_the_position_but_not_the_run() {
 }
 
 #[test]
+fn a_reidentified_database_writes_under_its_new_id_and_keeps_its_streams() {
+    let folder = Folder::new();
+    let (a, b) = (folder.database("a"), folder.database("b"));
+    connect(&a, &b, "");
+    a.run("INSERT INTO u VALUES ('old', 1)");
+    round(&a, "out_to_b", &b, "in_from_a");
+    let former = hex(&a);
+    let returned: String = a.one("SELECT hex(crsql_reidentify())");
+    assert_eq!(hex(&a), returned);
+    assert_ne!(returned, former);
+    assert_eq!(hex(&a.again()), returned);
+    a.run("INSERT INTO u VALUES ('new', 2)");
+    let authors = "SELECT hex(site_id) FROM crsql_changes ORDER BY db_version";
+    assert_eq!(a.values(authors), [former, returned.clone()].map(Value::Text));
+    let package: Value = a.one("SELECT package FROM out_to_b");
+    let text = b.insert("INSERT INTO in_from_a(package) VALUES (?1)", &package).unwrap_err();
+    assert!(text.contains("is its former id: make an inbound stream for the new one"), "{text}");
+    b.run(&format!("CREATE VIRTUAL TABLE in_from_new USING crsql_inbound_stream(remote = x'{returned}')"));
+    round(&a, "out_to_b", &b, "in_from_new");
+    assert_eq!(a.content(), b.content());
+}
+
+#[test]
 fn a_renamed_stream_answers_to_its_new_name() {
     let folder = Folder::new();
     let (a, b) = (folder.database("a"), folder.database("b"));
