@@ -68,6 +68,20 @@ fn a_receiver_that_stands_elsewhere_is_met_where_it_stands() {
 }
 
 #[test]
+fn a_run_that_starts_anew_is_told_from_its_start() {
+    let mut world = world(false);
+    (0..30).for_each(|item| world.write(0, item));
+    world.settle();
+    world.sides[0].store.starts_anew = true;
+    world.sides[1].store.position = 0;
+    world.write(0, 30);
+    world.settle();
+    assert!(!world.sides[0].store.starts_anew, "a receipt came");
+    assert_eq!((world.sides[0].store.acknowledged, world.sides[1].store.position), (31, 31));
+    assert_eq!(world.sessions, 1, "the session healed itself");
+}
+
+#[test]
 fn a_receiver_that_stands_elsewhere_every_time_is_given_up_in_words() {
     let mut world = world(false);
     world.settle();
@@ -250,6 +264,7 @@ enum Act {
     Write(usize),
     Cut,
     Forget(usize),
+    StartAnew(usize),
 }
 
 fn any_act() -> impl Strategy<Value = Act> {
@@ -259,6 +274,7 @@ fn any_act() -> impl Strategy<Value = Act> {
         6 => (0usize..2).prop_map(Act::Write),
         1 => Just(Act::Cut),
         1 => (0usize..2).prop_map(Act::Forget),
+        1 => (0usize..2).prop_map(Act::StartAnew),
     ]
 }
 
@@ -309,6 +325,7 @@ proptest! {
                     written += 1;
                 }
                 Act::Cut => world.cut(),
+                Act::StartAnew(side) => world.sides[side].store.starts_anew = true,
                 // A receiver that has lost some of its positions, and a sender that has lost some of its memory.
                 Act::Forget(side) => {
                     world.sides[side].store.position /= 2;

@@ -35,6 +35,8 @@ pub struct Store {
     pub acknowledged: usize,
     /// Where this side stands in the other's log.
     pub position: usize,
+    /// The next receipt is found to be about a run that is over.
+    pub starts_anew: bool,
 }
 
 impl Store {
@@ -46,7 +48,7 @@ impl Store {
             tables: tables.iter().map(|name| table(name)).collect(),
             window_bytes,
         };
-        Store { site, log: vec![], acknowledged: 0, position: 0 }
+        Store { site, log: vec![], acknowledged: 0, position: 0, starts_anew: false }
     }
 
     pub fn write(&mut self, item: u32) {
@@ -78,6 +80,10 @@ impl Store {
             }
             Output::Pull { ticket, after } => Input::Pulled { ticket, package: self.pull(after) },
             Output::Apply { package } => Input::Applied(self.apply(&package, remote)),
+            Output::Acknowledge(_) if std::mem::take(&mut self.starts_anew) => {
+                self.acknowledged = 0;
+                Input::Acknowledged { position: cursor(0), took: false }
+            }
             Output::Acknowledge(receipt) => {
                 self.acknowledged = receipt.position.as_ref().map_or(0, |at| position(&at.cursor)).min(self.log.len());
                 Input::Acknowledged { position: cursor(self.acknowledged), took: true }
