@@ -9,7 +9,8 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use rejoin_change::SiteId;
 use rejoin_protocol::{Ended, Event, Input, Output, Session};
-use rejoin_wire::message::{Goodbye, Site};
+use rejoin_wire::Message;
+use rejoin_wire::message::{Goodbye, Refusal, RefusalCode, Site};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -96,11 +97,8 @@ impl Driver {
                     Output::Close(ended) => return ended,
                     Output::Event(event) => events(event),
                     Output::Send(message) => {
-                        let sent = Frame::write(&message, self.as_text)
-                            .and_then(|frame| self.frames.try_send(frame).map_err(|error| error.to_string()));
-                        if let Err(reason) = sent {
-                            tracing::debug!(reason, "failed to send");
-                            self.session.handle(Input::LinkLost, self.origin.elapsed());
+                        if let Err(input) = self.send(&message) {
+                            self.session.handle(input, self.origin.elapsed());
                         }
                     }
                     question => self.ask(question),
@@ -108,6 +106,21 @@ impl Driver {
             }
             input = self.next(&mut incoming, &mut stop).await;
         }
+    }
+
+    /// Hands a message to the link. What came of it otherwise is for the session to know.
+    fn send(&self, message: &Message) -> Result<(), Input> {
+        let frame = Frame::write(message, self.as_text).map_err(|reason| {
+            Input::Failed(Refusal {
+                code: RefusalCode::Store,
+                reason: format!("what has to be said cannot be sent: {reason}"),
+                advice: "make the database's schema smaller, or the value that is too large".to_owned(),
+            })
+        })?;
+        self.frames.try_send(frame).map_err(|error| {
+            tracing::debug!(%error, "the other side does not read, or the link is gone");
+            Input::LinkLost
+        })
     }
 
     async fn next(&mut self, incoming: &mut impl Incoming, stop: &mut watch::Receiver<bool>) -> Input {

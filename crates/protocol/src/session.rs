@@ -5,6 +5,7 @@ use crate::inbound::Inbound;
 use crate::liveness::{Liveness, Patience, Verdict};
 use crate::outbound::Outbound;
 use crate::schema::{self, Difference, ThisSide};
+use rejoin_wire::limits::TEXT_BYTES_MAX;
 use rejoin_wire::message::{Goodbye, Hello, Message, Ready, Refusal, RefusalCode, Schema, Site, Welcome};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -431,7 +432,9 @@ impl Session {
         });
     }
 
-    fn refuse(&mut self, refusal: Refusal) {
+    fn refuse(&mut self, mut refusal: Refusal) {
+        shorten(&mut refusal.reason);
+        shorten(&mut refusal.advice);
         self.send(Message::Refusal(refusal.clone()));
         self.end(Ended::Refused(refusal));
     }
@@ -449,5 +452,13 @@ impl Session {
 
     fn send(&mut self, message: Message) {
         self.outputs.push_back(Output::Send(message));
+    }
+}
+
+/// What is too long to be sent loses its end: SQLite quotes what it is given, at any length.
+fn shorten(text: &mut String) {
+    if text.len() > TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX - '…'.len_utf8()));
+        text.push('…');
     }
 }

@@ -215,6 +215,18 @@ fn a_refused_package_does_not_keep_the_other_direction_from_getting_through() {
 }
 
 #[test]
+fn a_long_reason_is_cut_so_that_it_can_be_sent() {
+    let mut world = world(false);
+    let refusal = Refusal { code: RefusalCode::Store, reason: "ä".repeat(10_000), advice: String::new() };
+    world.tell(0, Input::Failed(refusal));
+    let Some(said) = world.sides[0].sending.back() else { panic!("nothing is said") };
+    let Ok(Message::Refusal(heard)) = Message::from_bytes(&said.to_bytes().expect("it can be sent")) else {
+        panic!("{said:?}")
+    };
+    assert!(heard.reason.starts_with("ää") && heard.reason.ends_with('…'));
+}
+
+#[test]
 fn what_a_peer_says_cannot_command_a_terminal() {
     let refusal = Refusal { code: RefusalCode::Busy, reason: "\x1b[2Jgone".to_owned(), advice: "a\nb".to_owned() };
     assert!(!Ended::RefusedByPeer(refusal).to_string().contains(char::is_control));
