@@ -144,10 +144,11 @@ impl Database {
                 .run(move |worker| worker.join(&remote))
                 .await
                 .map(|(site, receipt)| Input::Joined { site, receipt }),
-            Output::Pull { ticket, after } => self
-                .run(move |worker| worker.pull(remote, after.as_ref()))
-                .await
-                .map(|package| Input::Pulled { ticket, package }),
+            Output::Pull { ticket, after } => match self.run(move |worker| worker.pull(remote, after.as_ref())).await {
+                Ok(package) => Ok(Input::Pulled { ticket, package }),
+                Err(Trouble::Refused(refusal)) => Ok(Input::PullFailed(refusal)),
+                Err(trouble) => Err(trouble),
+            },
             Output::Apply { package } => {
                 self.run(move |worker| worker.apply(remote, &package)).await.map(Input::Applied)
             }

@@ -61,7 +61,9 @@ pub enum Input {
         /// the stream goes on from `position`.
         took: bool,
     },
-    /// Answers any of the questions: it could not be done.
+    /// Answers [`Output::Pull`]: the next package cannot be made.
+    PullFailed(Refusal),
+    /// Answers any of the other questions: it could not be done.
     Failed(Refusal),
     /// This side's database may have more to tell.
     LocalChange,

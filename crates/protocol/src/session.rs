@@ -32,6 +32,10 @@ pub struct Session {
     ready_heard: bool,
     /// A package could not be applied. What this side has to tell goes over first, then the other side is told.
     refusing: Option<Refusal>,
+    /// A package could not be made. What the other side has to tell comes over first, then it is told.
+    unable: Option<Refusal>,
+    /// While one of the two waits: when the other direction last moved.
+    moved: Duration,
     level: bool,
     peer_level: bool,
     caught_up: bool,
@@ -84,6 +88,8 @@ impl Session {
             ready_sent: false,
             ready_heard: false,
             refusing: None,
+            unable: None,
+            moved: Duration::ZERO,
             level: false,
             peer_level: false,
             caught_up: false,
@@ -100,6 +106,9 @@ impl Session {
             Input::Started => self.start(now),
             Input::Message(message) => {
                 self.liveness.heard(now);
+                if matches!(message, Message::Package(_) | Message::Receipt(_)) {
+                    self.moved = now;
+                }
                 self.hear(message);
             }
             Input::Malformed(reason) => self.refuse_protocol(reason),
@@ -114,11 +123,24 @@ impl Session {
                     self.refuse_protocol(reason);
                 }
             }
-            Input::Failed(refusal) => self.failed(refusal),
+            Input::PullFailed(refusal) => {
+                self.moved = now;
+                self.pull_failed(refusal);
+            }
+            Input::Failed(refusal) => {
+                self.moved = now;
+                self.failed(refusal);
+            }
             Input::LocalChange => self.outbound.wake(),
             Input::SiteChanged(site) => self.site_changed(site),
             Input::Stop(goodbye) => self.say_goodbye(goodbye),
             Input::LinkLost => self.end(Ended::LinkLost),
+            Input::Tick if self.is_stalled() && now >= self.moved + STALLED_MAX => {
+                // The other side may be waiting in the same way.
+                if let Some(refusal) = self.refusing.take().or_else(|| self.unable.take()) {
+                    self.refuse(refusal);
+                }
+            }
             Input::Tick => match self.liveness.tick(now) {
                 Verdict::Wait => {}
                 Verdict::Ping(number) => self.send(Message::Ping(number)),
@@ -137,16 +159,30 @@ impl Session {
     /// and after the end.
     pub fn deadline(&self) -> Option<Duration> {
         let running = !matches!(self.state, State::Idle | State::Ended);
-        running.then(|| self.liveness.deadline())
+        let stalled = self.is_stalled().then(|| self.moved + STALLED_MAX);
+        running.then(|| stalled.unwrap_or(Duration::MAX).min(self.liveness.deadline()))
+    }
+
+    fn is_stalled(&self) -> bool {
+        self.refusing.is_some() || self.unable.is_some()
     }
 
     fn failed(&mut self, refusal: Refusal) {
-        if refusal.code == RefusalCode::Package && self.ready_heard && self.refusing.is_none() {
+        let other_direction_goes = self.ready_heard && self.refusing.is_none() && self.unable.is_none();
+        if refusal.code == RefusalCode::Package && other_direction_goes {
             // Dialling again would meet the same package first: the other direction would never get through.
             self.inbound.clear();
             self.refusing = Some(refusal);
         } else {
             self.refuse(refusal);
+        }
+    }
+
+    fn pull_failed(&mut self, refusal: Refusal) {
+        if self.refusing.is_some() {
+            self.refuse(refusal);
+        } else {
+            self.unable = Some(refusal);
         }
     }
 
@@ -392,6 +428,11 @@ impl Session {
         {
             return self.refuse(refusal);
         }
+        if self.peer_level
+            && let Some(refusal) = self.unable.take()
+        {
+            return self.refuse(refusal);
+        }
         let progress = Progress {
             changes_sent: self.outbound.changes(),
             changes_received: self.inbound.changes(),
@@ -454,6 +495,9 @@ impl Session {
         self.outputs.push_back(Output::Send(message));
     }
 }
+
+/// How long the other direction may stand still before a side says that its own cannot go on.
+const STALLED_MAX: Duration = Duration::from_secs(10);
 
 /// What is too long to be sent loses its end: SQLite quotes what it is given, at any length.
 fn shorten(text: &mut String) {

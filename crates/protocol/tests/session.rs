@@ -215,6 +215,49 @@ fn a_refused_package_does_not_keep_the_other_direction_from_getting_through() {
 }
 
 #[test]
+fn a_package_that_cannot_be_made_does_not_keep_the_other_direction_from_getting_through() {
+    let mut world = world(false);
+    (0..30).for_each(|item| world.sides[(item % 2) as usize].store.write(item));
+    let refusal = Refusal { code: RefusalCode::Store, reason: "no".to_owned(), advice: "yes".to_owned() };
+    for _ in 0..1000 {
+        if let Some(at) = world.sides[0].questions.iter().position(|one| matches!(one, Output::Pull { .. })) {
+            world.sides[0].questions.remove(at);
+            world.tell(0, Input::PullFailed(refusal.clone()));
+        }
+        (0..2).for_each(|number| {
+            world.answer(number, 0);
+            world.carry(number);
+        });
+    }
+    assert_eq!(world.sides[0].ended, Some(Ended::Refused(refusal.clone())));
+    assert_eq!(world.sides[1].ended, Some(Ended::RefusedByPeer(refusal)));
+    assert_eq!(world.sides[0].store.items().len(), 30, "the side that cannot tell has heard everything");
+}
+
+#[test]
+fn two_sides_that_both_refuse_do_not_wait_for_each_other_for_ever() {
+    let mut world = world(false);
+    (0..30).for_each(|item| world.sides[(item % 2) as usize].store.write(item));
+    let refusal = Refusal { code: RefusalCode::Package, reason: "no".to_owned(), advice: "yes".to_owned() };
+    for _ in 0..1000 {
+        for number in [0, 1] {
+            if let Some(at) = world.sides[number].questions.iter().position(|one| matches!(one, Output::Apply { .. })) {
+                world.sides[number].questions.remove(at);
+                world.tell(number, Input::Failed(refusal.clone()));
+            }
+            world.answer(number, 0);
+            world.carry(number);
+        }
+    }
+    assert_eq!(world.sides[0].ended, None);
+    world.now = world.sides[0].session.deadline().expect("the session runs");
+    world.tell(0, Input::Tick);
+    assert_eq!(world.sides[0].ended, Some(Ended::Refused(refusal.clone())));
+    world.settle();
+    assert_eq!(world.sides[1].ended, Some(Ended::RefusedByPeer(refusal)));
+}
+
+#[test]
 fn a_long_reason_is_cut_so_that_it_can_be_sent() {
     let mut world = world(false);
     let refusal = Refusal { code: RefusalCode::Store, reason: "ä".repeat(10_000), advice: String::new() };

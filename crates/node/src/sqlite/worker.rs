@@ -334,7 +334,7 @@ fn stream_refusal(error: &StreamError, code: RefusalCode) -> Refusal {
             (code, "change the row or the rule that refuses it; nothing was applied and nothing is lost")
         }
         StreamError::Store(_) => (RefusalCode::Store, "look at the database of the side that says so"),
-        StreamError::Misuse(_) => (RefusalCode::Store, "look at the streams of the side that says so"),
+        StreamError::Misuse(_) => (RefusalCode::Store, "nothing is lost; the rest follows when that is done"),
     };
     Refusal { code, reason: error.to_string(), advice: advice.to_owned() }
 }
