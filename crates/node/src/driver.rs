@@ -97,8 +97,8 @@ impl Driver {
                     Output::Close(ended) => return ended,
                     Output::Event(event) => events(event),
                     Output::Send(message) => {
-                        if let Err(input) = self.send(&message) {
-                            self.session.handle(input, self.origin.elapsed());
+                        if let Some(failure) = self.send(&message) {
+                            self.session.handle(failure, self.origin.elapsed());
                         }
                     }
                     question => self.ask(question),
@@ -108,19 +108,21 @@ impl Driver {
         }
     }
 
-    /// Hands a message to the link. What came of it otherwise is for the session to know.
-    fn send(&self, message: &Message) -> Result<(), Input> {
-        let frame = Frame::write(message, self.as_text).map_err(|reason| {
-            Input::Failed(Refusal {
-                code: RefusalCode::Store,
-                reason: format!("what has to be said cannot be sent: {reason}"),
-                advice: "make the database's schema smaller, or the value that is too large".to_owned(),
-            })
-        })?;
-        self.frames.try_send(frame).map_err(|error| {
-            tracing::debug!(%error, "the other side does not read, or the link is gone");
-            Input::LinkLost
-        })
+    /// Hands a message to the link. Returns what the session has to know where that fails.
+    fn send(&self, message: &Message) -> Option<Input> {
+        let frame = match Frame::write(message, self.as_text) {
+            Ok(frame) => frame,
+            Err(reason) => {
+                return Some(Input::Failed(Refusal {
+                    code: RefusalCode::Store,
+                    reason: format!("what has to be said cannot be sent: {reason}"),
+                    advice: "make the database's schema smaller, or the value that is too large".to_owned(),
+                }));
+            }
+        };
+        let error = self.frames.try_send(frame).err()?;
+        tracing::debug!(%error, "the other side does not read, or the link is gone");
+        Some(Input::LinkLost)
     }
 
     async fn next(&mut self, incoming: &mut impl Incoming, stop: &mut watch::Receiver<bool>) -> Input {
