@@ -34,6 +34,13 @@ pub(crate) fn acknowledge(connection: &Connection, mut row: OutboundRow, receipt
     row.verified |= first_verified;
     let took = receipt.run == row.run && position != Claimed::Unverifiable;
     match position {
+        // Without a position that can be believed, a higher run is a claim and no proof. Everything is told once more,
+        // above it, so that the receiver takes it.
+        _ if receipt.run > row.run => {
+            row.run = receipt.run;
+            row.start_next_run(row.since.clone());
+            ask_for_everything(connection, row.remote)?;
+        }
         Claimed::Unverifiable if receipt.run == row.run => {
             row.start_next_run(row.since.clone());
             ask_for_everything(connection, row.remote)?;
@@ -108,20 +115,26 @@ fn check_names(identity: &Identity, remote: SiteId, receipt: &Receipt) -> Result
 /// the stream to that receiver.
 pub(crate) fn verified_position(identity: &Identity, row: Option<&OutboundRow>, receipt: &Receipt) -> Result<Claimed> {
     let receiver = receipt.receiver;
-    let run = row.map_or(0, |row| row.run);
-    if receipt.run > run {
-        return Err(StreamError::here(format!(
-            "{receiver} has packages of run {} from this database, which is at run {run}: this file is an older state \
-             of the one that sent them",
-            receipt.run
-        )));
-    }
     if let Some(as_of) = &receipt.as_of {
         let end = Cursor::end_of_version(as_of.head);
         if identity.verify(&end, &as_of.mark) == Verdict::Another {
             return Err(another_history(identity, receiver, "heard of the head", &end));
         }
     }
+    let claimed = claimed_position(identity, row, receipt)?;
+    let run = row.map_or(0, |row| row.run);
+    // The mark shows that this database, or a later state of it, did send that run.
+    if receipt.run > run && matches!(claimed, Claimed::At(_)) {
+        return Err(StreamError::here(format!(
+            "{receiver} has packages of run {} from this database, which is at run {run}: this file is an older state \
+             of the one that sent them",
+            receipt.run
+        )));
+    }
+    Ok(claimed)
+}
+
+fn claimed_position(identity: &Identity, row: Option<&OutboundRow>, receipt: &Receipt) -> Result<Claimed> {
     let Some(position) = &receipt.position else { return Ok(Claimed::Nowhere) };
     // Copies made before the first stream have keys of their own. One of them finds out when it first hears of a position
     // that is not its own. Later than that, or under a new id, such a position can only be forged.
@@ -131,7 +144,7 @@ pub(crate) fn verified_position(identity: &Identity, row: Option<&OutboundRow>, 
         Verdict::Foreign if !first_contact => Ok(Claimed::Unverifiable),
         Verdict::Forgotten => Ok(Claimed::Unverifiable),
         Verdict::Another | Verdict::Foreign => {
-            Err(another_history(identity, receiver, "holds the position", &position.cursor))
+            Err(another_history(identity, receipt.receiver, "holds the position", &position.cursor))
         }
     }
 }

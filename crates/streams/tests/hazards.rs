@@ -7,6 +7,7 @@ mod common;
 use common::*;
 use rejoin_change::{Cursor, SiteId};
 use rejoin_streams::{OutboundOptions, Outcome, Produced, Side, StreamError};
+use rejoin_wire::{Mark, Position};
 
 fn identity_side(error: &StreamError) -> Side {
     match error {
@@ -414,6 +415,13 @@ fn a_forged_receipt_neither_acknowledges_nor_makes_anybody_change_its_id() {
     forged.as_of.as_mut().unwrap().head = 1 << 40;
     forged.run = outbound.position().unwrap().run;
     outbound.acknowledge(&forged).unwrap();
+    for position in [None, forged.position.clone()] {
+        let mut forged = honest.clone();
+        forged.position = position.map(|position| Position { mark: Mark([7; 24]), ..position });
+        forged.run = outbound.position().unwrap().run + 10;
+        let acknowledged = outbound.acknowledge(&forged).unwrap();
+        assert_eq!((acknowledged.took, acknowledged.run), (false, forged.run + 1));
+    }
     tell(&a, &b).unwrap();
     assert_eq!(a.content(), b.content());
 }
