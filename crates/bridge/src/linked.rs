@@ -10,6 +10,7 @@ use crate::load::{allocate_text, attach};
 use std::cell::RefCell;
 use std::ffi::{c_char, c_int, c_void};
 use std::fmt;
+use std::time::Duration;
 
 unsafe extern "C" {
     fn sqlite3_auto_extension(entry: Option<unsafe extern "C" fn()>) -> c_int;
@@ -62,6 +63,9 @@ pub fn open<C, E>(
     }
 }
 
+/// How long a connection waits for another program while it is being opened. The host may set another time afterwards.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Why [`open`] failed.
 #[derive(Debug)]
 pub enum OpenError<E> {
@@ -101,7 +105,7 @@ unsafe extern "C" fn entry(db: *mut sqlite3, error_message: *mut *mut c_char, ro
     let Some(prepare) = PREPARE.take() else { return SQLITE_OK };
     let result = contain_panic(|| {
         // SAFETY: SQLite passes an open connection and its own table.
-        let attached = unsafe { attach(db, routines) };
+        let attached = unsafe { attach(db, routines, Some(BUSY_TIMEOUT)) };
         // SAFETY: `open` put the pointer there and is waiting for this call; it was taken out, so nobody else calls it.
         unsafe { (*prepare)(attached) }
     });

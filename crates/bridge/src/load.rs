@@ -4,6 +4,7 @@ use crate::connection::Connection;
 use crate::error::{Error, Result, code, contain_panic};
 use crate::{atomic, function, guard, transaction};
 use std::ffi::{c_char, c_int, c_void};
+use std::time::Duration;
 
 /// The oldest SQLite that is accepted: 3.37.0, the first with STRICT tables.
 pub const SQLITE_VERSION_MIN: i32 = 3_037_000;
@@ -21,7 +22,7 @@ pub unsafe fn load(
 ) -> c_int {
     let attached = contain_panic(|| {
         // SAFETY: by the contract above.
-        match unsafe { attach(db.cast(), routines.cast()) }? {
+        match unsafe { attach(db.cast(), routines.cast(), None) }? {
             Some(connection) => init(&connection),
             None => Ok(()),
         }
@@ -36,11 +37,16 @@ pub unsafe fn load(
     }
 }
 
-/// Makes a handle for a connection; `None` where there is one already.
+/// Makes a handle for a connection; `None` where there is one already. `busy_timeout` is for a connection that is still
+/// being opened, whose host cannot have said how long to wait for another program.
 ///
 /// # Safety
 /// `db` is an open connection and `routines` its library's table.
-pub(crate) unsafe fn attach(db: *mut sqlite3, routines: *const *const c_void) -> Result<Option<Connection>> {
+pub(crate) unsafe fn attach(
+    db: *mut sqlite3,
+    routines: *const *const c_void,
+    busy_timeout: Option<Duration>,
+) -> Result<Option<Connection>> {
     // SAFETY: the version call stands at the same position in every table since 3.0.
     let version = unsafe {
         let call: unsafe extern "C" fn() -> c_int = std::mem::transmute(*routines.add(POSITION_LIBVERSION_NUMBER));
@@ -60,6 +66,10 @@ pub(crate) unsafe fn attach(db: *mut sqlite3, routines: *const *const c_void) ->
     let slot = function::slot_of(api.user_data)?;
     // SAFETY: by the contract above; the guard is installed next.
     let connection = unsafe { Connection::new(api, slot, db) };
+    // Before anything that reads the file: even looking for a module reads its schema.
+    if let Some(timeout) = busy_timeout {
+        connection.execute(&format!("PRAGMA busy_timeout = {}", timeout.as_millis()))?;
+    }
     if connection.has_module(guard::MODULE_NAME)? {
         return Ok(None);
     }

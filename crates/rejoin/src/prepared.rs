@@ -34,10 +34,8 @@ pub(crate) fn open_prepared(
     Ok((connection, handle))
 }
 
-/// The engine and the streams. They read and may write the file while SQLite is still opening it, before the host can
-/// say how long to wait for another program.
+/// The engine and the streams.
 pub(crate) fn engine_and_streams(connection: &rejoin_bridge::Connection) -> rejoin_bridge::Result<()> {
-    connection.execute(&format!("PRAGMA busy_timeout = {}", BUSY_TIMEOUT.as_millis()))?;
     rejoin_engine::register(connection)?;
     rejoin_streams::register(connection)
 }

@@ -70,6 +70,12 @@ impl OutboundTable {
                 "of an outbound stream only receipt, last_sent and last_acked can be written".into(),
             ));
         }
+        let gives_nothing = [LAST_SENT, LAST_ACKED, RECEIPT].iter().all(|index| given(columns.get(*index)).is_none());
+        if gives_nothing && !is_update {
+            return Err(StreamError::Misuse(
+                "nothing was given to the outbound stream: receipt, last_sent and last_acked are all NULL".into(),
+            ));
+        }
         let outbound = self.outbound();
         let position = outbound.position()?;
         if let Some(value) = given(columns.get(LAST_SENT)) {
