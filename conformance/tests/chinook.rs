@@ -72,7 +72,7 @@ fn killed_at_any_moment_server_and_clients_end_level_and_lose_nothing() {
     let app = setup.peer("app", Host::Shell);
     std::fs::copy(&setup.chinook, &app.database).expect("a copy of the sample");
     program.succeed(&["track", "--adapt", setup.path_of(&app)]);
-    // The other copy starts empty, so that the first kills hit the exchange of the schema and of all rows.
+    // The other copy starts empty, so that kills hit the exchange of the schema and of all rows.
     let copy = setup.peer("copy", Host::Python);
 
     let address = free_address();
@@ -85,7 +85,13 @@ fn killed_at_any_moment_server_and_clients_end_level_and_lose_nothing() {
     ];
     let names = ["serve", "app", "copy"];
     let start = |index: usize| program.start(names[index], &arguments[index]);
-    let mut running: Vec<_> = (0..3).map(start).collect();
+    let server = Peer::new(&setup.settings, Path::new(&rooms), "chinook", Host::Shell, Engine::BuiltIn);
+    let mut running = vec![start(0), start(1)];
+    std::thread::sleep(Duration::from_millis(random.below(200)));
+    running.remove(1).kill();
+    running.push(start(1));
+    wait_until("the room has taken the tables", || has_tables(&server));
+    running.push(start(2));
     let mut written = [Vec::new(), Vec::new()];
     for kill in 0..KILLS {
         for (peer, (first, written)) in [&app, &copy].into_iter().zip([10_000, 20_000].into_iter().zip(&mut written)) {
@@ -107,14 +113,12 @@ fn killed_at_any_moment_server_and_clients_end_level_and_lose_nothing() {
         running.remove(victim).kill();
         running.insert(victim, start(victim));
     }
-    let tracked = || copy.try_run(TRACKED, &[]).is_ok_and(|rows| rows == [[11.into()]]);
-    wait_until("the copy has the tables", tracked);
+    wait_until("the copy has the tables", || has_tables(&copy));
     copy.run("INSERT INTO Artist (ArtistId, Name) VALUES (30000, 'last')", &[]);
     written[1].push(30_000);
     wait_until("both copies are equal", || setup.are_equal(&program, &app, &copy));
     drop(running);
 
-    let server = Peer::new(&setup.settings, Path::new(&rooms), "chinook", Host::Shell, Engine::BuiltIn);
     for peer in [&app, &copy, &server] {
         for (written, name) in written.iter().zip(["app", "copy"]) {
             for key in written {
@@ -180,6 +184,11 @@ impl Setup {
         assert!(code == 0 || code == 3, "rejoin diff ended with {code}\n{says}");
         code == 0
     }
+}
+
+/// Whether a database, which may not even exist yet, replicates all tables of the sample.
+fn has_tables(peer: &Peer) -> bool {
+    peer.database.exists() && peer.try_run(TRACKED, &[]).is_ok_and(|rows| rows == [[11.into()]])
 }
 
 fn counts(peer: &Peer) -> Vec<Vec<rejoin_conformance::Row>> {
