@@ -15,7 +15,8 @@ pub enum Role {
         room: String,
         /// Secret for the hello, where the link does not carry it.
         token: Option<String>,
-        /// End the session when both sides are level with what they had at its start.
+        /// End the session when both sides are level with what they had at its start, and the other side also with what
+        /// this one had when that was reached.
         once: bool,
     },
     /// It was dialled: it waits for a hello.

@@ -182,7 +182,8 @@ impl Outbound {
         Ok(())
     }
 
-    /// True once: when everything that there was to tell at the session's start is acknowledged.
+    /// True once: when everything that there was to tell at the session's start, or at [`Outbound::aim_again`], is
+    /// acknowledged.
     pub(crate) fn became_level(&mut self) -> bool {
         let quiet = self.receipt.is_none() && !self.acknowledging;
         let drained =
@@ -199,6 +200,12 @@ impl Outbound {
             self.level = Level::Reached;
         }
         reached
+    }
+
+    /// Looks once more, and becomes level again with what there is to tell now.
+    pub(crate) fn aim_again(&mut self) {
+        self.level = Level::Unknown;
+        self.more = true;
     }
 
     fn rewind(&mut self) -> Result<(), String> {

@@ -418,9 +418,14 @@ impl Session {
             while let Some(question) = self.outbound.next() {
                 self.outputs.push_back(question);
             }
-            if self.outbound.became_level() {
-                self.level = true;
-                self.send(Message::Level);
+            match (self.outbound.became_level(), self.level) {
+                (true, false) => {
+                    self.level = true;
+                    self.send(Message::Level);
+                }
+                // What came in meanwhile is told as well, where it is news to the other side.
+                (true, true) => return self.say_goodbye(Goodbye::Done),
+                (false, _) => {}
             }
         }
         if self.level
@@ -447,7 +452,8 @@ impl Session {
             self.caught_up = true;
             self.outputs.push_back(Output::Event(Event::CaughtUp));
             if matches!(self.role, Role::Dialler { once: true, .. }) {
-                self.say_goodbye(Goodbye::Done);
+                self.outbound.aim_again();
+                self.go_on();
             }
         }
     }

@@ -35,6 +35,8 @@ fn once_brings_two_files_level_and_says_so_in_lines() {
         assert_eq!(run.status.code(), Some(0), "{}", said(&run));
         let out = String::from_utf8(run.stdout).expect("UTF-8");
         assert!(out.lines().last().is_some_and(|line| line.starts_with("level: ")), "{out}");
+        let status = rejoin(&["status", text(path)]);
+        assert_eq!(status.status.code(), Some(0), "what came in counts as told: {}", said(&status));
     }
     let run = rejoin(&["sync", text(&a), &server.url("app"), "--once", "--json"]);
     let lines: Vec<Value> = String::from_utf8(run.stdout)
