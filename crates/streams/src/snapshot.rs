@@ -38,7 +38,7 @@ impl Snapshot {
             let head = snapshot.head;
             drop(snapshot);
             refuse_where_nothing_lasts(connection, head)?;
-            raise_witness(connection)?;
+            raise_witness(connection).map_err(|error| said_when_busy(error, head))?;
         }
         Err(StreamError::Store(rejoin_bridge::Error::new(
             rejoin_bridge::code::BUSY,
@@ -65,6 +65,20 @@ fn refuse_where_nothing_lasts(connection: &Connection, head: i64) -> Result<()> 
     Err(StreamError::Misuse(format!(
         "version {head} must be noted in the file before a package of it may leave, but {why}"
     )))
+}
+
+/// SQLite waits for other writers only where no statement is reading yet, and a scan of the virtual table is.
+fn said_when_busy(error: StreamError, head: i64) -> StreamError {
+    match error {
+        StreamError::Store(error) if error.is_busy() => StreamError::Store(rejoin_bridge::Error::new(
+            error.code,
+            format!(
+                "version {head} must be noted in the file before a package of it may leave, and another connection is \
+                 writing ({error}); read again, or read by crsql_next(), which waits as long as the busy timeout says"
+            ),
+        )),
+        other => other,
+    }
 }
 
 fn raise_witness(connection: &Connection) -> Result<()> {

@@ -437,3 +437,18 @@ fn streams_survive_vacuum_and_backup() {
     round(&a, "out_to_b", &b, "in_from_a");
     assert_eq!(a.content(), b.content());
 }
+
+/// SQLite does not wait for another writer in the middle of a statement that reads.
+#[test]
+fn a_first_read_beside_another_writer_is_refused_in_words_and_goes_through_afterwards() {
+    let folder = Folder::new();
+    let (a, b) = (folder.database("a"), folder.database("b"));
+    a.run("INSERT INTO t VALUES (1, 1, 1)");
+    a.run(&format!("CREATE VIRTUAL TABLE out_to_b USING crsql_outbound_stream(remote = '{}')", b.site()));
+    let writer = a.again();
+    writer.run("BEGIN IMMEDIATE");
+    let message = a.host.query_row("SELECT package FROM out_to_b", [], |_| Ok(())).unwrap_err().to_string();
+    assert!(message.contains("another connection is writing") && message.contains("crsql_next()"), "{message}");
+    writer.run("COMMIT");
+    a.host.query_row("SELECT package FROM out_to_b", [], |_| Ok(())).unwrap();
+}
