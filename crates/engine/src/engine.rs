@@ -176,7 +176,8 @@ impl Engine {
         Ok(())
     }
 
-    fn stored_db_version(&self) -> Result<i64> {
+    /// The highest version in the file, what the running transaction has written included.
+    pub(crate) fn stored_db_version(&self) -> Result<i64> {
         let mut stored = database::read_master(&self.connection, "pre_compact_dbversion")?;
         for table in self.catalogue()?.tables() {
             let mut highest = self.connection.cached(&sql::highest_db_version(&table.name))?;

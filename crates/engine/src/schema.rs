@@ -48,6 +48,8 @@ pub(crate) fn as_table(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Output<'s
         engine.connection.execute(&sql::drop_triggers(&table, &keys))?;
         if exists(&engine.connection, "table", &sql::clock_name(&table))? {
             refuse_strangers(engine, &table)?;
+            // Its versions are not given to later writes: whoever has seen them would take those for old.
+            database::write_master(&engine.connection, "pre_compact_dbversion", engine.stored_db_version()?)?;
         }
         drop_clock_and_lookaside(engine, &table)
     })

@@ -128,6 +128,7 @@ fn as_table_forgets_the_history_and_keeps_the_rows() {
     assert_eq!(rows(&host, "SELECT name FROM sqlite_master WHERE name LIKE 'foo%'"), ["foo"]);
     run(&host, "INSERT INTO foo VALUES (2, 2, 2)");
     assert_eq!(rows(&host, "SELECT * FROM crsql_changes"), [] as [&str; 0]);
+    assert_eq!(number(&host, "SELECT crsql_db_version()"), 1, "a version is not given out twice");
     track(&host, "foo");
     assert_eq!(number(&host, "SELECT count(*) FROM crsql_changes"), 4);
 }

@@ -31,6 +31,7 @@ impl Snapshot {
         }
         for _ in 0..ATTEMPTS_MAX {
             let snapshot = Snapshot::hold(connection)?;
+            refuse_lost_versions(&snapshot)?;
             let schema_version = engine_facts::schema_version(connection)?;
             if snapshot.head <= snapshot.identity.witnessed && schema_version == snapshot.identity.schema_version {
                 return Ok(snapshot);
@@ -52,6 +53,19 @@ impl Snapshot {
         let identity = Identity::load(connection)?.ok_or_else(no_streams)?;
         Ok(Snapshot { identity, head: engine_facts::head(connection)?, _held: held })
     }
+}
+
+/// Versions that were given away are gone, and would be given to other writes, which nobody would ask for.
+fn refuse_lost_versions(snapshot: &Snapshot) -> Result<()> {
+    let witnessed = snapshot.identity.witnessed;
+    if snapshot.head >= witnessed {
+        return Ok(());
+    }
+    Err(StreamError::here(format!(
+        "this database has told others of its version {witnessed}, and holds nothing newer than version {}: the history of \
+         a table was given up",
+        snapshot.head
+    )))
 }
 
 fn refuse_where_nothing_lasts(connection: &Connection, head: i64) -> Result<()> {

@@ -580,3 +580,32 @@ fn a_package_is_read_from_one_state_of_the_database() {
     }
     assert_eq!(a.content(), b.content());
 }
+
+/// Giving up the table with the newest versions took the head back, and the versions of the next writes had been
+/// acknowledged already: they never left.
+#[test]
+fn giving_up_a_table_does_not_give_out_its_versions_again() {
+    let folder = Folder::new();
+    let (a, b) = (folder.database("a"), folder.database("b"));
+    insert(&a, 1..=2);
+    a.run("INSERT INTO u VALUES ('newest', 1); UPDATE u SET v = 2; UPDATE u SET v = 3");
+    tell(&a, &b).unwrap();
+    a.run("SELECT crsql_as_table('u'); INSERT INTO t VALUES (9, 9, 9)");
+    tell(&a, &b).unwrap();
+    assert_eq!(b.one::<i64>("SELECT count(*) FROM t WHERE id = 9"), 1);
+}
+
+/// The original takes its head back then, which shows.
+#[test]
+fn a_head_below_what_was_given_away_means_a_lost_history() {
+    let folder = Folder::new();
+    let (a, b) = (folder.database("a"), folder.database("b"));
+    insert(&a, 1..=2);
+    a.run("INSERT INTO u VALUES ('newest', 1)");
+    tell(&a, &b).unwrap();
+    a.run("DELETE FROM u__crsql_clock");
+    assert_eq!(identity_side(&a.outbound(b.site()).next(None).unwrap_err()), Side::Here);
+    a.streams().reidentify().unwrap();
+    assert_eq!(heal(&a, &b), 0);
+    assert_eq!(a.content(), b.content());
+}
