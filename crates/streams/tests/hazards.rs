@@ -609,3 +609,19 @@ fn a_head_below_what_was_given_away_means_a_lost_history() {
     assert_eq!(heal(&a, &b), 0);
     assert_eq!(a.content(), b.content());
 }
+
+#[test]
+fn a_table_tracked_anew_ends_equal_after_a_reidentification() {
+    let folder = Folder::new();
+    let (a, b) = (folder.database("a"), folder.database("b"));
+    insert(&a, 1..=4);
+    level(&a, &b).unwrap();
+    b.run("UPDATE t SET b = 'b' WHERE id <= 2; UPDATE t SET b = 'bb' WHERE id = 1; DELETE FROM t WHERE id = 4");
+    level(&a, &b).unwrap();
+    a.run("SELECT crsql_as_table('t'); DELETE FROM t WHERE id = 3; UPDATE t SET b = 'a' WHERE id = 1");
+    a.run("INSERT INTO t VALUES (5, 5, 5); SELECT crsql_as_crr('t'); UPDATE t SET c = 'a' WHERE id = 2");
+    a.streams().reidentify().unwrap();
+    heal(&a, &b);
+    assert_eq!(a.content(), b.content());
+    assert_eq!(b.one::<i64>("SELECT count(*) FROM t WHERE id = 5"), 1);
+}
