@@ -6,7 +6,7 @@ use crate::identity::{Identity, Verdict};
 use crate::rows::{InboundRow, OutboundRow};
 use crate::snapshot::no_streams;
 use rejoin_bridge::Connection;
-use rejoin_change::{Cursor, SiteId};
+use rejoin_change::{COUNTER_MAX, Cursor, SiteId};
 use rejoin_wire::Receipt;
 
 /// What a receipt did.
@@ -34,14 +34,11 @@ pub(crate) fn acknowledge(connection: &Connection, mut row: OutboundRow, receipt
     row.verified |= first_verified;
     let took = receipt.run == row.run && position != Claimed::Unverifiable;
     match position {
-        // Without a position that can be believed, a higher run is a claim and no proof. Everything is told once more,
-        // above it, so that the receiver takes it.
-        _ if receipt.run > row.run => {
+        // Nothing shows what the receiver has. Everything is told once more, in a run above the one that it speaks of, so
+        // that it takes it: without a position that can be believed, a higher run is a claim and no proof.
+        position if receipt.run > row.run || (receipt.run == row.run && position == Claimed::Unverifiable) => {
+            refuse_last_runs(receipt)?;
             row.run = receipt.run;
-            row.start_next_run(row.since.clone());
-            ask_for_everything(connection, row.remote)?;
-        }
-        Claimed::Unverifiable if receipt.run == row.run => {
             row.start_next_run(row.since.clone());
             ask_for_everything(connection, row.remote)?;
         }
@@ -63,6 +60,20 @@ pub(crate) fn acknowledge(connection: &Connection, mut row: OutboundRow, receipt
     }
     Ok(Acknowledged { moved, position: row.acked, run: row.run, took })
 }
+
+/// Runs are counted one by one, so nobody gets that far honestly; and a stream in its last run could never start another.
+fn refuse_last_runs(receipt: &Receipt) -> Result<()> {
+    if receipt.run <= CLAIMED_RUN_MAX {
+        return Ok(());
+    }
+    Err(StreamError::PeerMisbehaved(format!(
+        "the receipt of {} speaks of run {}, which no stream can have reached; nothing was changed, ask {0} for another",
+        receipt.receiver, receipt.run
+    )))
+}
+
+/// The highest run that is believed without proof.
+const CLAIMED_RUN_MAX: u64 = COUNTER_MAX as u64 / 2;
 
 /// A position under this database's id that it knows nothing of may be one that it has lost, with its key and all (a
 /// backup from before its first stream, say). Then it has also lost work of its own that the remote no longer tells it.

@@ -5,7 +5,7 @@
 mod common;
 
 use common::*;
-use rejoin_change::{Cursor, SiteId};
+use rejoin_change::{COUNTER_MAX, Cursor, SiteId};
 use rejoin_streams::{OutboundOptions, Outcome, Produced, Side, StreamError};
 use rejoin_wire::{Mark, Position};
 
@@ -624,4 +624,24 @@ fn a_table_tracked_anew_ends_equal_after_a_reidentification() {
     heal(&a, &b);
     assert_eq!(a.content(), b.content());
     assert_eq!(b.one::<i64>("SELECT count(*) FROM t WHERE id = 5"), 1);
+}
+
+/// Numbers end, and the stream would stop for good with the last run.
+#[test]
+fn a_forged_run_cannot_use_up_the_numbers_of_runs() {
+    let folder = Folder::new();
+    let (a, b) = (folder.database("a"), folder.database("b"));
+    insert(&a, 1..=3);
+    tell(&a, &b).unwrap();
+    let outbound = a.outbound(b.site());
+    let mut forged = b.inbound(a.site()).receipt().unwrap();
+    forged.position = None;
+    for run in [COUNTER_MAX as u64, COUNTER_MAX as u64 - 1] {
+        forged.run = run;
+        let error = outbound.acknowledge(&forged).unwrap_err();
+        assert!(matches!(error, StreamError::PeerMisbehaved(_)), "{error:?}");
+    }
+    insert(&a, 4..=4);
+    tell(&a, &b).unwrap();
+    assert_eq!(a.content(), b.content());
 }
