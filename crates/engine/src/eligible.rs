@@ -4,7 +4,16 @@ use crate::catalogue::{key_and_other_columns, table_sql};
 use crate::sql;
 use rejoin_bridge::{Connection, Error, Result};
 
-/// Fails with the first reason why a table cannot be tracked.
+/// Fails with the first reason why a table cannot become tracked.
+pub(crate) fn check_new(connection: &Connection, table: &str) -> Result<()> {
+    check(connection, table)?;
+    match collated_key(connection, table)? {
+        None => Ok(()),
+        Some(obstacle) => Err(Error::failed(obstacle)),
+    }
+}
+
+/// Fails with the first reason why a table cannot go on being tracked.
 pub(crate) fn check(connection: &Connection, table: &str) -> Result<()> {
     match first_obstacle(connection, table)? {
         None => Ok(()),
@@ -79,6 +88,29 @@ fn other_obstacle(connection: &Connection, table: &str, create: &str) -> Result<
         "Table {table} has {columns} columns; at most {COLUMNS_MAX} can be tracked, because a trigger passes every old \
          and new value as an argument of one function, and many builds of SQLite take no more than 127"
     )))
+}
+
+/// Keys are told apart by their bytes, here and at every peer, and one row is one key. Where the table itself takes 'A'
+/// and 'a' for one row, two copies that spell it differently exchange their values and end unequal. The original tracks
+/// such tables, so one that is tracked already goes on.
+fn collated_key(connection: &Connection, table: &str) -> Result<Option<String>> {
+    let keys = connection
+        .prepare(sql::KEY_COLLATIONS)?
+        .query(&[table.into()], |row| Ok((row.column_text(0), row.column_text(1))))?;
+    for (column, in_index) in keys {
+        // The index of the key can compare otherwise than the column does elsewhere.
+        for collation in [in_index, connection.column_collation(table, &column)?] {
+            if !collation.eq_ignore_ascii_case("BINARY") {
+                return Ok(Some(format!(
+                    "Table {table} compares its key column {column} by the collation {collation}, under which values \
+                     that are not the same bytes are one row; replication takes them for two, and copies would end \
+                     unequal. Make the table anew without COLLATE in its primary key: keep what is compared, in lower \
+                     case for instance, in the key, and the spelling in another column"
+                )));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Newer builds of SQLite take more arguments, but a file must stay usable in all of them.

@@ -84,7 +84,8 @@ pub(crate) const CREATE_SITE_ID: &str =
 pub(crate) const CREATE_SITE_ID_INDEX: &str =
     "CREATE UNIQUE INDEX IF NOT EXISTS main.crsql_site_id_site_id ON \"crsql_site_id\" (site_id)";
 pub(crate) const DATABASE_OBJECTS: &str = "SELECT name FROM main.sqlite_master WHERE name IN \
-     ('crsql_tracked_peers', 'crsql_master', 'crsql_site_id', 'crsql_site_id_site_id', 'crsql_db_versions')";
+     ('crsql_tracked_peers', 'crsql_master', 'crsql_site_id', 'crsql_site_id_site_id', 'crsql_db_versions', \
+     'crsql_site_id_insert_trig', 'crsql_site_id_update_trig', 'crsql_site_id_delete_trig')";
 pub(crate) const READ_MASTER: &str = "SELECT value FROM main.crsql_master WHERE key = ?1";
 pub(crate) const WRITE_MASTER: &str =
     "INSERT INTO main.crsql_master (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
@@ -122,6 +123,9 @@ pub(crate) const HAS_OTHER_UNIQUE_INDEX: &str =
     "SELECT 1 FROM pragma_index_list(?1, 'main') WHERE \"unique\" = 1 AND origin <> 'pk'";
 pub(crate) const KEY_COLUMN_COUNTS: &str = "SELECT count(*), coalesce(sum(\"notnull\" <> 0), 0) \
      FROM pragma_table_info(?1, 'main') WHERE pk > 0";
+/// The collations by which the index of a primary key compares; none where the key is the rowid.
+pub(crate) const KEY_COLLATIONS: &str = "SELECT x.name, x.coll FROM pragma_index_list(?1, 'main') AS i, \
+     pragma_index_xinfo(i.name, 'main') AS x WHERE i.origin = 'pk' AND x.\"key\" = 1 ORDER BY x.seqno";
 pub(crate) const HAS_FOREIGN_KEY: &str = "SELECT 1 FROM pragma_foreign_key_list(?1, 'main')";
 pub(crate) const HAS_REQUIRED_COLUMN: &str = "SELECT 1 FROM pragma_table_xinfo(?1, 'main') \
      WHERE pk = 0 AND \"notnull\" <> 0 AND dflt_value IS NULL AND hidden = 0";
