@@ -1,7 +1,7 @@
 //! What `docs/compat.md` says is different on purpose, shown on both engines: that the original does it, and that the
 //! built-in engine does not.
 
-use rejoin_conformance::{Engine, Host, Peer, Row, Settings, Statement, Value};
+use rejoin_conformance::{Engine, Host, Peer, Row, Settings, Statement};
 
 #[test]
 fn names_that_need_quotes_work() {

@@ -267,6 +267,10 @@ impl Inner {
             let message = CStr::from_ptr((self.api.errmsg)(self.db)).to_string_lossy().into_owned();
             ((self.api.extended_errcode)(self.db), message)
         };
+        if code & 0xff == SQLITE_INTERRUPT {
+            // SQLite may have noticed it at the end of a statement that had failed of itself, and keeps that one's message.
+            return Error::new(code, "interrupted");
+        }
         Error::new(if extended & 0xff == code & 0xff { extended } else { code }, message)
     }
 

@@ -80,15 +80,35 @@ fn other_obstacle(connection: &Connection, table: &str, create: &str) -> Result<
             "Table {table} has a column named \"-1\", which stands for the row itself in a CRR: rename the column"
         )));
     }
-    let columns = keys.len() + columns.len();
-    if columns <= COLUMNS_MAX && 2 * (columns as i32) < connection.limit(LIMIT_FUNCTION_ARG) {
-        return Ok(None);
+    let long = |name: &str| name.len() > NAME_BYTES_MAX;
+    if long(table) || columns.iter().any(|column| long(column)) {
+        let what = if long(table) { "a name".to_owned() } else { "a column with a name".to_owned() };
+        let shown: String = table.chars().take(NAME_CHARACTERS_SHOWN).collect();
+        return Ok(Some(format!(
+            "Table {shown} has {what} of more than {NAME_BYTES_MAX} bytes, which no peer would take: rename it"
+        )));
     }
-    Ok(Some(format!(
-        "Table {table} has {columns} columns; at most {COLUMNS_MAX} can be tracked, because a trigger passes every old \
-         and new value as an argument of one function, and many builds of SQLite take no more than 127"
-    )))
+    let columns = keys.len() + columns.len();
+    if columns > COLUMNS_MAX {
+        return Ok(Some(format!(
+            "Table {table} has {columns} columns; at most {COLUMNS_MAX} can be tracked, because a trigger passes every \
+             old and new value as an argument of one function, and many builds of SQLite take no more than 127"
+        )));
+    }
+    let (needed, allowed) = (2 * columns as i32 + 1, connection.limit(LIMIT_FUNCTION_ARG));
+    Ok((needed > allowed).then(|| {
+        format!(
+            "Table {table} has {columns} columns, for which a trigger needs a function of {needed} arguments; this \
+             connection allows {allowed} (SQLITE_LIMIT_FUNCTION_ARG)"
+        )
+    }))
 }
+
+/// The longest name of a table or column that is merged, in bytes.
+pub(crate) const NAME_BYTES_MAX: usize = 2048;
+
+/// How much of a name that is too long is shown.
+const NAME_CHARACTERS_SHOWN: usize = 80;
 
 /// Keys are told apart by their bytes, here and at every peer, and one row is one key. Where the table itself takes 'A'
 /// and 'a' for one row, two copies that spell it differently exchange their values and end unequal. The original tracks
