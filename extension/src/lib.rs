@@ -58,7 +58,7 @@ unsafe fn load(db: *mut c_void, error_message: *mut *mut c_char, routines: *cons
     unsafe {
         rejoin_bridge::load(db, error_message, routines, |connection| {
             rejoin_engine::register(connection)?;
-            rejoin_streams::register(connection)
+            rejoin_streams::register(connection, rejoin_engine::change_store(connection))
         })
     }
 }

@@ -104,7 +104,7 @@ fn other_obstacle(connection: &Connection, table: &str, create: &str) -> Result<
     }))
 }
 
-/// The longest name of a table or column that is merged, in bytes.
+/// The longest name of a table or column that is tracked and taken from a peer, in bytes.
 pub(crate) const NAME_BYTES_MAX: usize = 2048;
 
 /// How much of a name that is too long is shown.

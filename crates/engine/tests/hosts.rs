@@ -97,9 +97,35 @@ fn attached_databases_are_left_alone_whatever_they_and_their_tables_are_called()
     assert_eq!(rows(&host, "SELECT a FROM main.foo"), ["2", "5"]);
     assert_eq!(rows(&host, "SELECT a FROM foo.foo"), ["1"]);
     assert_eq!(number(&host, "SELECT crsql_db_version()"), 2);
-    // Its tables were tracked for another database: a write there would be recorded here, and is refused.
-    let message = failure(&host, "INSERT INTO foo.foo VALUES (7, 7, 7)");
-    assert!(!message.is_empty());
+    // Its triggers call the functions of this connection, which would record the write in the main database.
+    let before = rows(&host, "SELECT * FROM main.foo__crsql_clock");
+    for sql in [
+        "INSERT INTO foo.foo VALUES (7, 7, 7)",
+        "UPDATE foo.foo SET b = 7",
+        "UPDATE foo.foo SET a = 7",
+        "DELETE FROM foo.foo",
+        "SELECT crsql_after_insert('foo', 7)",
+    ] {
+        for begin in
+            ["SELECT 1", "BEGIN; UPDATE main.foo SET c = 3 WHERE a = 99", "BEGIN IMMEDIATE; CREATE TABLE main.made(a)"]
+        {
+            run(&host, begin);
+            let message = failure(&host, sql);
+            assert!(
+                message.contains("table foo") && message.contains("attached database"),
+                "{begin}; {sql}: {message}"
+            );
+            if !host.is_autocommit() {
+                run(&host, "ROLLBACK");
+            }
+        }
+    }
+    run(
+        &host,
+        "BEGIN; INSERT INTO main.foo VALUES (3, 3, 3); UPDATE main.foo SET a = 4 WHERE a = 3; DELETE FROM main.foo WHERE a = 4; ROLLBACK",
+    );
+    assert_eq!(rows(&host, "SELECT * FROM main.foo__crsql_clock"), before);
+    assert_eq!(rows(&host, "SELECT * FROM foo.foo"), ["1|1|1"]);
     run(&host, "CREATE TABLE foo.bar(a PRIMARY KEY NOT NULL)");
     assert!(failure(&host, "SELECT crsql_as_crr('foo', 'bar')").contains("schema main only"));
     assert!(failure(&host, "SELECT crsql_as_crr('bar')").contains("has no primary key"));
