@@ -27,11 +27,13 @@ def level(a, b):
         carry(b, a)
     assert a.execute(\"SELECT crsql_pending('outbound')\").fetchone()[0] == 0
 
-def work(a, b):
+def work(a, b, between=lambda c: None):
     for c, other in ((a, b), (b, a)):
         track(c)
     for c, other in ((a, b), (b, a)):
         streams(c, other)
+    for c in (a, b):
+        between(c)
     a.execute(\"INSERT INTO note VALUES (1, 'é', x'00ff'), (2, 'two', 2.5), (3, NULL, '')\")
     a.execute(\"INSERT INTO pair VALUES ('日本', 1), ('', x''), ('a' || char(0) || 'b', 'nul')\")
     level(a, b)
@@ -196,5 +198,163 @@ for a, b in (
     (f'file:{sys.argv[1]}/a?cache=shared', f'file:{sys.argv[1]}/b?cache=shared'),
 ):
     assert work(opened(a, uri=True), opened(b, uri=True)) == expected, a",
+    );
+}
+
+#[test]
+fn beside_attached_databases_and_temporary_tables_of_the_same_names() {
+    ends_the_same(
+        "
+def crowd(c):
+    names = [name for (name,) in c.execute(\"SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'\")]
+    assert len(names) > 10, names
+    c.execute(\"ATTACH ':memory:' AS note\")
+    c.execute(\"ATTACH ':memory:' AS crsql_changes\")
+    for name in names:
+        for schema in ('note', 'crsql_changes') + (('temp',) if name not in ('note', 'pair', 'outbound', 'inbound') else ()):
+            c.execute(f'CREATE TABLE {schema}.\"{name}\" (x)')
+
+assert work(opened('a'), opened('b'), crowd) == expected",
+    );
+}
+
+/// A file that is prepared can be read with its streams; what would write is refused. Another one is refused at once.
+#[test]
+fn with_a_file_that_can_only_be_read() {
+    ends_the_same(
+        "
+a, b = opened('a'), opened('b')
+work(a, b)
+a.execute(\"INSERT INTO note (id, title) VALUES (50, 'news')\")
+b.execute(\"INSERT INTO note (id, title) VALUES (51, 'other news')\")
+from_b = b.execute('SELECT package FROM outbound').fetchone()[0]
+a.close()
+for options in ('mode=ro', 'immutable=1'):
+    c = opened(f'file:{sys.argv[1]}/a?{options}', uri=True)
+    assert c.execute('SELECT count(*) FROM crsql_changes').fetchone()[0] > 10
+    assert c.execute('SELECT direction, behind FROM crsql_streams ORDER BY 1').fetchall()[1][0] == 'outbound'
+    assert c.execute(\"SELECT crsql_pending('outbound')\").fetchone()[0] == 1
+    for sql, value in (
+        (\"SELECT crsql_apply('inbound', ?)\", from_b),
+        ('INSERT INTO inbound(package) VALUES (?)', from_b),
+        ('SELECT crsql_reidentify() OR ?', 0),
+        ('INSERT INTO note (id, title) VALUES (60, ?)', 'refused'),
+    ):
+        refused = answer(c, sql, value)
+        assert refused.startswith('error: ') and ('readonly' in refused or 'read-only' in refused), refused
+    c.close()
+sqlite3.connect(f'{sys.argv[1]}/plain').execute('CREATE TABLE t (a)').connection.close()
+for options in ('mode=ro', 'immutable=1'):
+    try:
+        opened(f'file:{sys.argv[1]}/plain?{options}', uri=True)
+        assert False, 'it loads'
+    except sqlite3.OperationalError as error:
+        assert 'read-only' in str(error) and 'open it once for writing' in str(error), error",
+    );
+}
+
+#[test]
+fn with_query_only_streams_are_read_and_not_moved() {
+    ends_the_same(
+        "
+a, b = opened('a'), opened('b')
+work(a, b)
+a.execute(\"INSERT INTO note (id, title) VALUES (50, 'news')\")
+package = a.execute('SELECT package FROM outbound').fetchone()[0]
+b.execute('PRAGMA query_only = 1')
+for sql in (\"SELECT crsql_apply('inbound', ?)\", 'INSERT INTO inbound(package) VALUES (?)'):
+    assert 'readonly' in answer(b, sql, package), answer(b, sql, package)
+assert answer(b, 'SELECT count(*) FROM crsql_streams') == '2'
+b.execute('PRAGMA query_only = 0')
+level(a, b)
+assert b.execute('SELECT title FROM note WHERE id = 50').fetchone() == ('news',)",
+    );
+}
+
+/// An interruption or a full disk anywhere in reading, applying and acknowledging: an error, nothing half done, and the next
+/// try goes on.
+#[test]
+fn with_interruptions_and_full_disks_in_the_middle() {
+    ends_the_same(
+        "
+def state(c):
+    tables = [name for (name,) in c.execute(\"SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%' AND name <> 'crsql_streams_inbound'\")]
+    # Why a package was refused is noted; where the stream stands is the same.
+    return [sorted(map(repr, c.execute(f'SELECT * FROM \"{name}\"'))) for name in tables], answer(c, 'SELECT last_seen FROM inbound')
+
+def interrupted(c, n):
+    left = [n]
+    def handler():
+        left[0] -= 1
+        return left[0] < 0
+    c.set_progress_handler(handler, 15)
+
+def calmed(c):
+    c.set_progress_handler(None, 0)
+    c.execute('PRAGMA max_page_count = 2147483646').fetchall()
+
+def full(c, n):
+    pages = c.execute('PRAGMA page_count').fetchone()[0]
+    c.execute(f'PRAGMA max_page_count = {pages + n}').fetchall()
+
+def until_done(c, disturb, word, call, notes_what_it_gave=False):
+    n = failures = 0
+    while True:
+        before = state(c)
+        disturb(c, n)
+        outcome = answer(c, *call)
+        calmed(c)
+        assert not c.in_transaction
+        if not outcome.startswith('error: '):
+            return failures
+        assert word in outcome, outcome
+        assert notes_what_it_gave or state(c) == before, (call[0], n, outcome)
+        failures += 1
+        n += 1 + n // 3
+
+total = 0
+for number, (disturb, word) in enumerate(((interrupted, 'interrupted'), (full, 'full'))):
+    a, b = opened(f'a{number}', 'page_size = 512', 'synchronous = 0'), opened(f'b{number}', 'page_size = 512', 'synchronous = 0')
+    work(a, b)
+    a.executemany('INSERT INTO note (id, title, body) VALUES (?, ?, zeroblob(300))', ((i, f'title {i}') for i in range(100, 140)))
+    a.execute('DELETE FROM note WHERE id > 130')
+    total += until_done(a, disturb, word, ('SELECT count(package) FROM outbound',), True)
+    for (package,) in a.execute('SELECT package FROM outbound').fetchall():
+        total += until_done(b, disturb, word, (\"SELECT crsql_apply('inbound', ?)\", package))
+        total += until_done(b, disturb, word, ('SELECT receipt FROM inbound',))
+        receipt = b.execute('SELECT receipt FROM inbound').fetchone()[0]
+        total += until_done(a, disturb, word, (\"SELECT crsql_ack('outbound', ?)\", receipt))
+    assert a.execute(\"SELECT crsql_pending('outbound')\").fetchone()[0] == 0
+    assert a.execute('SELECT * FROM note ORDER BY id').fetchall() == b.execute('SELECT * FROM note ORDER BY id').fetchall()
+assert total > 30, total",
+    );
+}
+
+#[test]
+fn while_others_read_and_write_the_same_file() {
+    ends_the_same(
+        "
+a, b = opened('a', 'journal_mode = wal'), opened('b', 'journal_mode = wal')
+work(a, b)
+a.execute(\"INSERT INTO note (id, title) VALUES (50, 'news')\")
+package = a.execute('SELECT package FROM outbound').fetchone()[0]
+reader, writer = opened('b'), sqlite3.connect(f'{sys.argv[1]}/b', isolation_level=None)
+reader.execute('BEGIN')
+count = 'SELECT count(*) FROM crsql_changes'
+seen = reader.execute(count).fetchone()[0]
+# A writer that has not ended is waited for, and then named.
+b.execute('PRAGMA busy_timeout = 50').fetchall()
+writer.execute('BEGIN IMMEDIATE')
+assert 'locked' in answer(b, \"SELECT crsql_apply('inbound', ?)\", package)
+assert not b.in_transaction
+writer.execute('COMMIT')
+receipt = b.execute(\"SELECT crsql_apply('inbound', ?)\", (package,)).fetchone()[0]
+assert reader.execute(count).fetchone()[0] == seen
+reader.execute('COMMIT')
+assert reader.execute(count).fetchone()[0] > seen
+# The other connection's stream goes on where this one is.
+assert reader.execute('SELECT receipt FROM inbound').fetchone()[0] == receipt
+assert a.execute(\"SELECT crsql_ack('outbound', ?)\", (receipt,)).fetchone()[0] == 1
+level(a, b)",
     );
 }
