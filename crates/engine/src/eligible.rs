@@ -80,6 +80,12 @@ fn other_obstacle(connection: &Connection, table: &str, create: &str) -> Result<
             "Table {table} has a column named \"-1\", which stands for the row itself in a CRR: rename the column"
         )));
     }
+    if let Some(key) = keys.iter().find(|key| key.eq_ignore_ascii_case(LOOKASIDE_KEY)) {
+        return Ok(Some(format!(
+            "Table {table} has a key column named {key}, which the table that looks keys up needs for itself: rename the \
+             column"
+        )));
+    }
     let long = |name: &str| name.len() > NAME_BYTES_MAX;
     if long(table) || columns.iter().any(|column| long(column)) {
         let what = if long(table) { "a name".to_owned() } else { "a column with a name".to_owned() };
@@ -103,6 +109,9 @@ fn other_obstacle(connection: &Connection, table: &str, create: &str) -> Result<
         )
     }))
 }
+
+/// The column of every lookaside table beside those of the key.
+const LOOKASIDE_KEY: &str = "__crsql_key";
 
 /// The longest name of a table or column that is tracked and taken from a peer, in bytes.
 pub(crate) const NAME_BYTES_MAX: usize = 2048;
