@@ -481,23 +481,29 @@ pub(crate) fn read_cells(table: &str, keys: &[String], columns: &[String]) -> St
     format!("SELECT {} FROM {} WHERE {}", list(columns, quote), main(table), keys_match(keys, "=", 1))
 }
 
-/// (keys, values): writes some columns of a row, and the row if it is not there.
+/// (keys, values): writes some columns of a row, and the row if it is not there. The values are named by their numbers,
+/// since the table itself may be called "excluded".
 pub(crate) fn upsert_row(table: &str, keys: &[String], columns: &[&String]) -> String {
     format!(
-        "INSERT INTO {} ({keys}, {columns}) VALUES ({}) ON CONFLICT ({keys}) DO UPDATE SET {set}",
+        "INSERT INTO {} ({names}, {columns}) VALUES ({}) ON CONFLICT ({names}) DO UPDATE SET {set}",
         main(table),
         parameters(keys.len() + columns.len()),
-        keys = list(keys, quote),
+        names = list(keys, quote),
         columns = list(columns.iter().copied(), quote),
-        set = list(columns.iter().copied(), |column| format!("{0} = excluded.{0}", quote(column)))
+        set = assignments(columns, keys.len() + 1)
     )
 }
 
 /// (keys, values): writes some columns of a row that is there.
 pub(crate) fn update_row(table: &str, keys: &[String], columns: &[&String]) -> String {
-    let set = columns.iter().zip(keys.len() + 1..).map(|(column, place)| format!("{} = ?{place}", quote(column)));
-    let set = set.collect::<Vec<_>>().join(", ");
+    let set = assignments(columns, keys.len() + 1);
     format!("UPDATE {} SET {set} WHERE {}", main(table), keys_match(keys, "=", 1))
+}
+
+/// `"a" = ?3, "b" = ?4`, with any first number.
+fn assignments(columns: &[&String], first: usize) -> String {
+    let terms = columns.iter().zip(first..).map(|(column, place)| format!("{} = ?{place}", quote(column)));
+    terms.collect::<Vec<_>>().join(", ")
 }
 
 /// (keys): a row of defaults, where there is none.
