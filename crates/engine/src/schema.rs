@@ -30,10 +30,7 @@ pub(crate) fn as_crr(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Output<'sta
         if exists(&engine.connection, "trigger", &sql::insert_trigger_name(&table))? {
             return Ok(());
         }
-        // A clock that is already there is that of a table which was dropped and made anew, or lost its triggers.
-        if exists(&engine.connection, "table", &sql::clock_name(&table))? {
-            compact(engine, &table)?;
-        }
+        adopt_leftovers(engine, &table)?;
         create(engine, &table, Stamp::Next)
     })?;
     Ok("OK".into())
@@ -71,7 +68,13 @@ pub(crate) fn drop_tracked(engine: &Engine, table: &str) -> Result<()> {
 pub(crate) fn track_inside_statement(engine: &Engine, table: &str) -> Result<()> {
     engine.begin_write()?;
     eligible::check(&engine.connection, table)?;
+    adopt_leftovers(engine, table)?;
     create(engine, table, Stamp::Next)
+}
+
+/// A clock that is already there is that of a table which was dropped and made anew, or lost its triggers.
+fn adopt_leftovers(engine: &Engine, table: &str) -> Result<()> {
+    if exists(&engine.connection, "table", &sql::clock_name(table))? { compact(engine, table) } else { Ok(()) }
 }
 
 /// Takes the triggers off a tracked table before its schema changes; [`adopt_alteration`] puts them back.

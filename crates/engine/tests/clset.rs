@@ -114,3 +114,13 @@ fn it_is_not_renamed() {
     assert!(message.contains("foo_schema cannot be renamed to bar_schema"), "{message}");
     run(&host, "INSERT INTO foo(a) VALUES (1); DROP TABLE foo_schema");
 }
+
+#[test]
+fn the_history_of_a_table_that_was_dropped_bare_is_taken_up() {
+    let host = foo();
+    run(&host, "INSERT INTO foo VALUES (1, 1, 1); DROP TABLE foo");
+    run(&host, "CREATE VIRTUAL TABLE foo_schema USING clset(a INTEGER PRIMARY KEY NOT NULL, b)");
+    assert_eq!(rows(&host, "SELECT hex(pk), cid, cl FROM crsql_changes"), ["010901|-1|2"]);
+    run(&host, "INSERT INTO foo VALUES (1, 2)");
+    assert_eq!(rows(&host, "SELECT cid, val, cl FROM crsql_changes"), ["-1|NULL|3", "b|2|3"]);
+}

@@ -1,11 +1,12 @@
 //! Altering what differs: by ALTER TABLE where that is enough, else by making the table anew around its rows.
 
 use super::plan::{Differences, TableChange};
+use super::set_aside::{SetAside, set_views_aside, take_ordering};
 use super::shape::{Schema, Table};
 use crate::engine::Engine;
 use crate::schema;
 use crate::schema_text::{ConstraintKind, CreateTable};
-use crate::sql::{self, fractional, migration};
+use crate::sql::{self, migration};
 use rejoin_bridge::{Connection, Error, PrivateDatabase, Result};
 
 /// One migration of one database.
@@ -15,15 +16,9 @@ pub(super) struct Migration<'a> {
     pub(super) wanted: &'a Schema,
 }
 
-/// The view of an ordered table, and the texts that make it and its triggers.
-pub(super) struct Ordering {
-    table: String,
-    texts: Vec<String>,
-}
-
 impl Migration<'_> {
-    /// Alters and drops; what is new is left to the schema's own text. Returns the orderings that were taken off.
-    pub(super) fn alter(&self, differences: &Differences<'_>) -> Result<Vec<Ordering>> {
+    /// Alters and drops; what is new is left to the schema's own text. Returns what is to be put back after that.
+    pub(super) fn alter(&self, differences: &Differences<'_>) -> Result<SetAside> {
         for change in &differences.tables {
             self.refuse(change)?;
         }
@@ -32,9 +27,10 @@ impl Migration<'_> {
         for object in &differences.outdated {
             connection.execute(&migration::drop_object(&object.kind, &object.name))?;
         }
-        let mut orderings = Vec::new();
+        let mut set_aside =
+            SetAside { views: set_views_aside(connection, &differences.stray_views)?, orderings: Vec::new() };
         for change in &differences.tables {
-            orderings.extend(take_ordering(connection, &change.local.name)?);
+            set_aside.orderings.extend(take_ordering(connection, &change.local.name)?);
             self.change(change).map_err(|error| {
                 Error::new(error.code, format!("crsql_automigrate: table {}: {error}", change.local.name))
             })?;
@@ -43,7 +39,7 @@ impl Migration<'_> {
             connection.execute(&sql::drop_table(&object.name))?;
         }
         self.drop_tables(&differences.gone_tables)?;
-        Ok(orderings)
+        Ok(set_aside)
     }
 
     /// The name under which a table is tracked.
@@ -58,11 +54,11 @@ impl Migration<'_> {
         let table = &change.local.name;
         if change.other_identity && self.tracked_name(table)?.is_some() {
             return Err(Error::failed(format!(
-                "crsql_automigrate: the primary key of table {table} would change from ({}) to ({}), or its types would. \
+                "crsql_automigrate: the primary key of table {table} would change from ({}) to ({}). \
                  All history of the table would be lost: make a new table and copy the rows, or alter it between \
                  crsql_begin_alter and crsql_commit_alter",
-                change.local.keys().join(", "),
-                change.wanted.keys().join(", ")
+                key_in_words(change.local),
+                key_in_words(change.wanted)
             )));
         }
         Ok(())
@@ -122,7 +118,12 @@ impl Migration<'_> {
         }
         for at in &change.dropped {
             let column = &change.local.columns[*at].name;
-            self.engine.connection.execute(&migration::drop_column(table, column))?;
+            self.engine.connection.execute(&migration::drop_column(table, column)).map_err(|error| {
+                Error::new(
+                    error.code,
+                    format!("{error}. What needs the column is to be dropped first, or to be in the schema"),
+                )
+            })?;
         }
         Ok(())
     }
@@ -212,6 +213,14 @@ impl Migration<'_> {
     }
 }
 
+/// The key columns with their types and collations.
+fn key_in_words(table: &Table) -> String {
+    let Some(parsed) = &table.parsed else { return table.keys().join(", ") };
+    let columns = table.identity(parsed).into_iter();
+    let columns = columns.map(|(name, rest)| std::iter::once(name).chain(rest).collect::<Vec<_>>().join(" "));
+    columns.collect::<Vec<_>>().join(", ")
+}
+
 /// The text of every new column.
 fn added_definitions<'a>(change: &TableChange<'a>) -> Vec<&'a str> {
     let (wanted, places) = (change.wanted, &change.added);
@@ -289,40 +298,4 @@ fn is_without_rowid(connection: &Connection, table: &str) -> Result<bool> {
 fn key_is_rowid(connection: &Connection, table: &str) -> bool {
     let index = connection.prepare(migration::KEY_HAS_INDEX).and_then(|mut s| s.query_row(&[table.into()], |_| Ok(())));
     !matches!(index, Ok(Some(())))
-}
-
-/// Takes the view and the triggers of crsql_fract_as_ordered off a table, if it has them.
-fn take_ordering(connection: &Connection, table: &str) -> Result<Option<Ordering>> {
-    let view = fractional::view_name(table);
-    let own = [fractional::insert_ordering_name(table), fractional::update_ordering_name(table)];
-    let objects = connection
-        .prepare(migration::OBJECTS)?
-        .query(&[], |row| Ok((row.column_text(1), row.column_text(2), row.column_text(3))))?;
-    let is = |name: &str, other: &String| name.eq_ignore_ascii_case(other);
-    let of_ordering = objects.into_iter().filter(|(name, on, _)| is(on, &view) || own.iter().any(|own| is(name, own)));
-    let texts: Vec<String> = of_ordering.map(|(_, _, text)| text).collect();
-    if !texts.iter().any(|text| text.contains("crsql_fract_key_between")) {
-        return Ok(None);
-    }
-    connection.execute(&fractional::drop_ordering(table))?;
-    Ok(Some(Ordering { table: table.to_owned(), texts }))
-}
-
-/// Puts back the orderings that the schema's text has not made anew.
-pub(super) fn restore_orderings(connection: &Connection, orderings: Vec<Ordering>) -> Result<()> {
-    for Ordering { table, texts } in orderings {
-        if crate::catalogue::exists(connection, "view", &fractional::view_name(&table))? {
-            continue;
-        }
-        texts.iter().try_for_each(|text| connection.execute(text)).map_err(|error| {
-            Error::new(
-                error.code,
-                format!(
-                    "crsql_automigrate: table {table} is ordered by crsql_fract_as_ordered in a way that does not fit the \
-                     new schema: {error}. Call crsql_fract_as_ordered in the schema"
-                ),
-            )
-        })?;
-    }
-    Ok(())
 }

@@ -4,6 +4,11 @@ use super::shape::Schema;
 use crate::sql::migration;
 use rejoin_bridge::{Connection, Error, Result};
 
+/// Whether a view works.
+pub(super) fn works(connection: &Connection, view: &str) -> bool {
+    connection.prepare(&migration::read_view(view)).is_ok()
+}
+
 /// What does not work: an object, and why.
 pub(super) fn broken(connection: &Connection, schema: &Schema) -> Result<Vec<(String, String)>> {
     let mut broken = Vec::new();

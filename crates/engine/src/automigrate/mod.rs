@@ -8,6 +8,7 @@
 mod alter;
 mod check;
 mod plan;
+mod set_aside;
 mod shape;
 mod text;
 
@@ -16,6 +17,7 @@ use crate::sql::migration;
 use alter::Migration;
 use plan::{Differences, Wanted};
 use rejoin_bridge::{Call, Error, FunctionFlags, Output, PrivateDatabase, Result};
+use set_aside::SetAside;
 use shape::Schema;
 use std::rc::Rc;
 
@@ -54,9 +56,9 @@ fn migrate(engine: &Rc<Engine>, private: &PrivateDatabase, wanted: &Wanted, sche
     let local = Schema::read(&engine.connection)?;
     let differences = Differences::find(&local, wanted)?;
     let broken_before = check::broken(&engine.connection, &local)?;
-    let mut orderings = Vec::new();
+    let mut set_aside = SetAside::default();
     if !differences.need_nothing_altered() {
-        orderings = Migration { engine, private, wanted: &wanted.schema }.alter(&differences)?;
+        set_aside = Migration { engine, private, wanted: &wanted.schema }.alter(&differences)?;
     }
     engine.connection.execute(schema).map_err(|error| {
         Error::new(
@@ -67,7 +69,7 @@ fn migrate(engine: &Rc<Engine>, private: &PrivateDatabase, wanted: &Wanted, sche
             ),
         )
     })?;
-    alter::restore_orderings(&engine.connection, orderings)?;
+    set_aside.put_back(engine)?;
 
     let migrated = Schema::read(&engine.connection)?;
     if let Some(left) = Differences::find(&migrated, wanted)?.first() {

@@ -20,6 +20,8 @@ pub(super) struct Differences<'a> {
     pub(super) gone_virtual_tables: Vec<&'a Object>,
     /// Indexes that the schema does not have, and indexes, views and triggers that it has otherwise.
     pub(super) outdated: Vec<&'a Object>,
+    /// Views that the schema does not have. They are left, where they go on working.
+    pub(super) stray_views: Vec<&'a Object>,
     /// Kind and name of what only the schema has.
     pub(super) missing: Vec<(&'a str, &'a str)>,
 }
@@ -45,6 +47,7 @@ impl<'a> Differences<'a> {
             gone_tables: Vec::new(),
             gone_virtual_tables: Vec::new(),
             outdated: Vec::new(),
+            stray_views: Vec::new(),
             missing: Vec::new(),
         };
         for table in &local.tables {
@@ -66,6 +69,9 @@ impl<'a> Differences<'a> {
                 Some(other) => other.normal != object.normal || on_gone_table,
                 None => object.kind == "index" || (object.kind == "view" && wanted.table(&object.name).is_some()),
             };
+            if object.kind == "view" && wanted.other("view", &object.name).is_none() && !outdated {
+                self.stray_views.push(object);
+            }
             if outdated && !(object.kind == "index" && on_gone_table) {
                 self.outdated.push(object);
             }

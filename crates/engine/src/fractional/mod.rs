@@ -4,6 +4,7 @@ mod key;
 
 use crate::catalogue::{key_and_other_columns, table_sql};
 use crate::engine::Engine;
+use crate::schema_text::{Kind, Token, tokenize};
 use crate::sql;
 use crate::sql::fractional::{self as texts, Ordered};
 use rejoin_bridge::{Call, Error, Output, Result, Value, ValueRef};
@@ -34,26 +35,44 @@ pub(crate) fn as_ordered(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Output<
     if call.len() < 2 {
         return Err(Error::failed("Must provide at least 2 arguments -- the table name and the column to order by"));
     }
-    let no_such_columns = || Error::failed("all columns are not present in the base table");
     let names: Option<Vec<&str>> = (0..call.len()).map(|at| call.arg(at).as_str()).collect();
     let names = names.filter(|names| names.iter().all(|name| !name.contains('\0'))).ok_or_else(no_such_columns)?;
     let [table, columns @ ..] = names.as_slice() else { return Err(no_such_columns()) };
+    order(engine, table, columns)?;
+    Ok(Output::Null)
+}
+
+/// Orders a table by the first of these columns, in lists by the others. Replaces the order that it had.
+pub(crate) fn order(engine: &Engine, table: &str, columns: &[&str]) -> Result<()> {
     let (table, _) = table_sql(&engine.connection, table)?.ok_or_else(no_such_columns)?;
     let known = Columns::read(engine, &table)?;
     let columns: Option<Vec<String>> = columns.iter().map(|name| known.spelling(name)).collect();
     let columns = columns.ok_or_else(no_such_columns)?;
     let [order, lists @ ..] = columns.as_slice() else { return Err(no_such_columns()) };
     known.check(&table, order)?;
-    let ordered =
-        Ordered { table: &table, order, lists, keys: &known.keys, shown: &known.shown, written: &known.written };
+    let Columns { keys, shown, written } = &known;
+    let ordered = Ordered { table: &table, order, lists, keys, shown, written };
     let rowid = engine.connection.last_insert_rowid();
     let made = engine.connection.savepoint("crsql_fract_as_ordered", || {
         engine.connection.execute(&texts::drop_ordering(&table))?;
         engine.connection.execute(&ordered.create())
     });
     engine.connection.set_last_insert_rowid(rowid);
-    made.map_err(|error| Error::new(error.code, format!("crsql_fract_as_ordered('{table}'): {error}")))?;
-    Ok(Output::Null)
+    made.map_err(|error| Error::new(error.code, format!("crsql_fract_as_ordered('{table}'): {error}")))
+}
+
+fn no_such_columns() -> Error {
+    Error::failed("all columns are not present in the base table")
+}
+
+/// How a table is ordered, read from the text of the trigger that inserts through its view: the table, the order column
+/// and the list columns.
+pub(crate) fn arguments_of_ordering(trigger: &str) -> Option<Vec<String>> {
+    let tokens: Vec<Token> = tokenize(trigger).ok()?.into_iter().filter(Token::is_significant).collect();
+    let call = tokens.iter().position(|token| token.is_word(trigger, "crsql_fract_fix_conflict_return_old_key"))?;
+    let arguments = tokens[call + 2..].iter().filter(|token| token.kind != Kind::Comma);
+    let names = arguments.map_while(|token| (token.kind == Kind::Literal).then(|| token.name(trigger)).flatten());
+    Some(names.collect::<Vec<String>>()).filter(|names| names.len() >= 2)
 }
 
 /// The columns of a table that is to be ordered.
@@ -115,7 +134,7 @@ pub(crate) fn fix_conflict_return_old_key(engine: &Rc<Engine>, call: &Call<'_>) 
         || Error::failed("Incorrect number of primary keys and values provided. Must have at least 1 primary key.");
     let minus_one = (2..call.len()).find(|at| call.arg(*at) == ValueRef::Integer(-1)).ok_or_else(wrong_keys)?;
     let behind = call.len() - minus_one - 1;
-    if behind == 0 || behind % 2 != 0 {
+    if behind == 0 || !behind.is_multiple_of(2) {
         return Err(wrong_keys());
     }
     let names = |places: std::ops::Range<usize>| -> Option<Vec<String>> {

@@ -34,6 +34,10 @@ pub(crate) fn update_ordering_name(table: &str) -> String {
     format!("__crsql_{table}_fractindex_ezmove")
 }
 
+pub(crate) fn insert_through_view_name(table: &str) -> String {
+    format!("{}_insert_trig", view_name(table))
+}
+
 /// The view's own triggers go with it.
 pub(crate) fn drop_ordering(table: &str) -> String {
     format!(
@@ -98,7 +102,7 @@ impl Ordered<'_> {
         let values: String = others.iter().map(|column| format!("{}, ", new_value(column))).collect();
         format!(
             "CREATE TRIGGER {} INSTEAD OF INSERT ON {} BEGIN INSERT INTO {} ({names}{}) VALUES ({values}{}); END",
-            main(&format!("{}_insert_trig", view_name(self.table))),
+            main(&insert_through_view_name(self.table)),
             quote(&view_name(self.table)),
             quote(self.table),
             quote(self.order),
