@@ -165,14 +165,8 @@ fn a_tracked_table_made_anew_keeps_its_history_and_goes_on() {
     let host = table("CREATE TABLE t(a INTEGER PRIMARY KEY NOT NULL, b, c)");
     run(&host, "DELETE FROM t WHERE a = 2");
     let before = rows(&host, "SELECT pk, cid, val, col_version, db_version, cl, seq FROM crsql_changes");
-    migrate(
-        &host,
-        &format!(
-            "{} {TRACK}",
-            T.replace("c)", "c INTEGER NOT NULL DEFAULT 3)").replace("IF NOT EXISTS", "IF NOT EXISTS")
-        )
-        .replace("c INTEGER NOT NULL DEFAULT 3", "c TEXT"),
-    );
+    let schema = format!("CREATE TABLE IF NOT EXISTS t(a INTEGER PRIMARY KEY NOT NULL, b, c TEXT);{TRACK}");
+    migrate(&host, &schema);
     assert_eq!(rows(&host, "SELECT pk, cid, val, col_version, db_version, cl, seq FROM crsql_changes"), before);
     run(&host, "UPDATE t SET c = 5");
     assert_eq!(rows(&host, "SELECT cid, val, db_version FROM crsql_changes WHERE cid = 'c'"), ["c|5|3"]);
