@@ -72,6 +72,12 @@ impl Connection {
             .ok_or_else(|| Error::misuse(format!("an SQL statement was expected, found none: {sql:?}")))
     }
 
+    /// Compiles the first statement of a text, none where the text is blank, and gives what comes after it.
+    pub fn prepare_first<'s>(&self, sql: &'s str) -> Result<(Option<Statement>, &'s str)> {
+        let (statement, used) = self.0.prepare(sql, 0)?;
+        Ok((statement.map(|raw| Statement::new(self.clone(), raw)), &sql[used..]))
+    }
+
     /// Takes a compiled statement from this connection's cache, or compiles it for the cache. It returns there, reset
     /// and without bindings, when it is dropped. Cached statements never keep the host from closing the connection.
     pub fn cached(&self, sql: &str) -> Result<CachedStatement> {

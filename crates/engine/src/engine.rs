@@ -1,6 +1,6 @@
 use crate::catalogue::{Catalogue, Tracked};
 use crate::changes::WarmMerge;
-use crate::{database, sql};
+use crate::{config, database, sql};
 use rejoin_bridge::{Connection, Error, Result, Slot, TransactionJoin, TransactionObserver};
 use rejoin_change::COUNTER_MAX;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -35,6 +35,8 @@ pub(crate) struct Engine {
     /// Whether another database is attached, once a write of the running transaction has had to know.
     attached: Cell<Option<bool>>,
     warm_merge: RefCell<Option<WarmMerge>>,
+    /// The setting merge-equal-values, while a transaction writes; none where it has to be read.
+    merge_equal_values: Cell<Option<bool>>,
     /// The tracked tables, and the schema cookie as of which they were read.
     catalogue: RefCell<Option<(i64, Rc<Catalogue>)>>,
     /// True where `catalogue` shows a schema that may yet be rolled back.
@@ -61,6 +63,7 @@ impl Engine {
             impacted_before: RefCell::default(),
             attached: Cell::new(None),
             warm_merge: RefCell::new(None),
+            merge_equal_values: Cell::new(None),
             catalogue: RefCell::new(None),
             catalogue_provisional: Cell::new(false),
         });
@@ -177,6 +180,22 @@ impl Engine {
         self.warm_merge.replace(Some(warm));
     }
 
+    /// Whether the site decides between equal values of equal versions. Read once in a transaction that writes.
+    #[allow(dead_code, reason = "for the merge rule, which does not ask yet")]
+    pub(crate) fn merge_equal_values(&self) -> Result<bool> {
+        if let Some(known) = self.merge_equal_values.get() {
+            return Ok(known);
+        }
+        let stored = config::read_merge_equal_values(self)?;
+        self.merge_equal_values.set(self.writing.get().then_some(stored));
+        Ok(stored)
+    }
+
+    /// The setting is read again at next use.
+    pub(crate) fn forget_merge_equal_values(&self) {
+        self.merge_equal_values.set(None);
+    }
+
     /// The tracked tables as the schema is now, also inside a transaction that has changed it.
     pub(crate) fn catalogue(&self) -> Result<Rc<Catalogue>> {
         let cookie = pragma(&self.schema_version_statement)?;
@@ -241,6 +260,7 @@ impl Engine {
         self.impacted_before.borrow_mut().clear();
         self.attached.set(None);
         self.warm_merge.take();
+        self.merge_equal_values.set(None);
     }
 }
 
@@ -275,6 +295,7 @@ impl TransactionObserver for Engine {
         self.rows_impacted.set(impacted);
         self.rewound.set(true);
         self.warm_merge.take();
+        self.merge_equal_values.set(None);
         self.rewind_catalogue();
     }
 }
