@@ -1,0 +1,233 @@
+//! What differs on purpose, and how each difference is made equal or kept out of a script.
+
+use crate::pair::{Outcome, Pair};
+use crate::script::{KeyChange, Kind, Place};
+use crate::state::{self, plain};
+use rejoin_conformance::{Answer, Ran, Row, Statement};
+use std::collections::BTreeMap;
+
+/// How a step went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Both did the same.
+    Equal,
+    /// They differ on purpose, in a way after which the rest of the script cannot be compared.
+    Enough,
+}
+
+/// An answer that differs: on purpose, or not.
+pub fn explain(pair: &mut Pair<'_>, place: Place, ours: &Answer, theirs: &Answer, what: String) -> Outcome {
+    let stale = ["not found", "could not find the schema information", "values, got"];
+    match (ours, theirs) {
+        // The original reads its list of tables once in a transaction.
+        (Ok(_), Err(error)) if pair.state(place).schema_changed && stale.iter().any(|words| error.contains(words)) => {
+            Ok(Verdict::Enough)
+        }
+        _ => Err(what),
+    }
+}
+
+/// What has to be known before a statement to make its intended difference equal afterwards.
+pub struct Before {
+    stored: Option<i64>,
+    impacted: i64,
+}
+
+impl Before {
+    pub fn read(pair: &mut Pair<'_>, place: Place, kind: Kind, sql: &str) -> Before {
+        let is_tracked = |pair: &mut Pair<'_>, table: &str| {
+            let clock = format!("SELECT count(*) FROM sqlite_master WHERE name = '{table}__crsql_clock'");
+            pair.theirs.number(place, &clock) == 1
+        };
+        let untracked = sql.strip_prefix("SELECT crsql_as_table('").and_then(|rest| rest.strip_suffix("')"));
+        let stored = untracked
+            .filter(|table| is_tracked(pair, table))
+            .map(|_| pair.theirs.number(place, "SELECT crsql_db_version()"));
+        let impacted = if kind == Kind::Transaction { pair.theirs.number(place, IMPACTED) } else { 0 };
+        Before { stored, impacted }
+    }
+
+    pub fn make_equal(self, pair: &mut Pair<'_>, place: Place, kind: Kind, sql: &str, ours: &Ran) {
+        if ours.answers[0].is_err() {
+            return;
+        }
+        if let Some(stored) = self.stored {
+            // The original's version can go back when a table is given up.
+            let keep = format!(
+                "INSERT INTO crsql_master VALUES ('pre_compact_dbversion', {stored}) ON CONFLICT (key) DO UPDATE SET value = {stored}"
+            );
+            pair.theirs.sql(place, &keep).expect("the original's table takes a number");
+        }
+        if kind == Kind::Transaction && sql == "COMMIT" && pair.state(place).merged {
+            pair.state(place).residue = 0;
+        }
+        if kind == Kind::Transaction && sql == "ROLLBACK" {
+            // The original goes on counting after a rollback.
+            pair.state(place).residue = self.impacted;
+            if std::mem::take(&mut pair.state(place).schema_changed) {
+                // It also goes on with the schema that was rolled back.
+                pair.reopen_theirs(place);
+            }
+        }
+        if !pair.state(place).in_transaction {
+            pair.state(place).merged = false;
+        }
+    }
+}
+
+/// Merges at the original, where a record that is refused leaves the key behind and stops the recording of local writes.
+pub fn merge_at_original(pair: &mut Pair<'_>, place: Place, insert: &[Statement]) -> Ran {
+    if !pair.state(place).in_transaction {
+        let ran = pair.theirs.run(place, insert);
+        if ran.answers[0].is_err() {
+            pair.theirs.number(place, "SELECT crsql_internal_sync_bit(0)");
+        }
+        return ran;
+    }
+    pair.theirs.sql(place, "SAVEPOINT record").expect("a savepoint can be set");
+    let mut ran = pair.theirs.run(place, insert);
+    if ran.answers[0].is_err() {
+        pair.theirs.number(place, "SELECT crsql_internal_sync_bit(0)");
+        let _ = pair.theirs.sql(place, "ROLLBACK TO record");
+    }
+    let _ = pair.theirs.sql(place, "RELEASE record");
+    ran.in_transaction = true;
+    ran
+}
+
+/// The snapshot forgets the life of a row when a cell of it comes before its sentinel: puts the sentinel before.
+pub fn sentinels_first(some: &mut Vec<Row>, all: &[Row]) {
+    let is_sentinel = |record: &Row| record[2] == "-1".into();
+    let mut ordered: Vec<Row> = Vec::new();
+    for record in some.drain(..) {
+        if record[7].integer() > 1 && !is_sentinel(&record) {
+            let of_row = |other: &&Row| other[0] == record[0] && other[1] == record[1] && is_sentinel(other);
+            ordered.extend(all.iter().find(of_row).cloned());
+        }
+        ordered.push(record);
+    }
+    *some = ordered;
+}
+
+/// A row gets another key. The original's moved cells keep their versions; here they are written anew: the same is done
+/// to the original's clock.
+pub fn change_key(pair: &mut Pair<'_>, place: Place, change: &KeyChange) -> Outcome {
+    let own_transaction = !pair.state(place).in_transaction;
+    if own_transaction {
+        let begin = plain("BEGIN IMMEDIATE");
+        let ours = pair.ours.run(place, std::slice::from_ref(&begin));
+        let theirs = pair.theirs.run(place, &[begin]);
+        if let Some(what) = state::answers(&ours.answers[0], &theirs.answers[0]) {
+            return Err(what);
+        }
+        if ours.answers[0].is_err() {
+            return Ok(Verdict::Equal);
+        }
+    }
+    let moved = Moved::read(pair, place, change);
+    let ours = pair.ours.run(place, &[plain(&change.sql), plain("SELECT changes()")]);
+    let theirs = pair.theirs.run(place, &[plain(&change.sql), plain("SELECT changes()")]);
+    for (ours, theirs) in ours.answers.iter().zip(&theirs.answers) {
+        if let Some(what) = state::answers(ours, theirs) {
+            return explain(pair, place, ours, theirs, what);
+        }
+    }
+    if theirs.answers[0].is_ok() && theirs.answers[1] == Ok(vec![vec![1.into()]]) {
+        moved.write_anew(pair, place, change);
+    }
+    if own_transaction {
+        for side in [&mut *pair.ours, &mut *pair.theirs] {
+            side.sql(place, "COMMIT").expect("nobody else is writing");
+        }
+    }
+    pair.state(place).unsettled |= pair.rules.burns;
+    pair.settle_after(place, Kind::Write);
+    Ok(Verdict::Equal)
+}
+
+/// The col_versions that a moved row and the one that it replaces had.
+struct Moved {
+    cells: BTreeMap<String, i64>,
+}
+
+impl Moved {
+    fn read(pair: &mut Pair<'_>, place: Place, change: &KeyChange) -> Moved {
+        let mut cells = BTreeMap::new();
+        let recursive = pair.theirs.number(place, "PRAGMA recursive_triggers") == 1;
+        // A replaced row is recorded as deleted first where triggers see it.
+        let keys: &[&[String]] = if recursive && change.sql.starts_with("UPDATE OR REPLACE") {
+            &[&change.old]
+        } else {
+            &[&change.old, &change.new]
+        };
+        for key in keys {
+            let cells_of_key = format!("SELECT col_name, col_version {}", of_key(change, key, "col_name <> '-1'"));
+            for row in pair.theirs.sql(place, &cells_of_key).unwrap_or_default() {
+                let highest = cells.entry(row[0].text().to_owned()).or_default();
+                *highest = row[1].integer().max(*highest);
+            }
+        }
+        Moved { cells }
+    }
+
+    fn write_anew(self, pair: &mut Pair<'_>, place: Place, change: &KeyChange) {
+        let table = &change.table.name;
+        let Some(first) = sentinel(pair, place, change, &change.old) else { return };
+        let Some((new_key, _, _)) = sentinel(pair, place, change, &change.new) else { return };
+        let (old_key, first, version) = first;
+        if old_key == new_key {
+            return;
+        }
+        let mut set = |key: i64, column: &str, assignments: String| {
+            let sql =
+                format!("UPDATE {table}__crsql_clock SET {assignments} WHERE key = {key} AND col_name = '{column}'");
+            pair.theirs.sql(place, &sql).expect("the original's clock can be written");
+        };
+        let count = self.cells.len() as i64;
+        let columns = change.table.columns.iter().map(|column| column.name.clone());
+        let columns: Vec<String> = columns.collect();
+        let written_too = format!("seq > {}", first + 1);
+        // What the same statement has changed is one further, and comes after the sentinels.
+        let now = format!("db_version = {version} AND site_id = 0 AND {written_too}");
+        let mut number = 0;
+        for column in &columns {
+            let Some(highest) = self.cells.get(column) else {
+                set(new_key, column, format!("seq = CASE WHEN {now} THEN seq + {count} ELSE seq END"));
+                continue;
+            };
+            set(
+                new_key,
+                column,
+                format!(
+                    "col_version = {highest} + CASE WHEN {now} THEN 2 ELSE 1 END, \
+                 seq = CASE WHEN {now} THEN seq + {count} ELSE {first} + {number} END, \
+                 db_version = {version}, site_id = 0"
+                ),
+            );
+            number += 1;
+        }
+        set(old_key, "-1", format!("seq = {first} + {count}"));
+        set(new_key, "-1", format!("seq = {first} + {count} + 1"));
+        for _ in 0..count {
+            pair.theirs.number(place, "SELECT crsql_increment_and_get_seq()");
+        }
+    }
+}
+
+/// The number of a key, and seq and version of its sentinel.
+fn sentinel(pair: &mut Pair<'_>, place: Place, change: &KeyChange, key: &[String]) -> Option<(i64, i64, i64)> {
+    let sql = format!("SELECT c.key, c.seq, c.db_version {}", of_key(change, key, "col_name = '-1'"));
+    let rows = pair.theirs.sql(place, &sql).ok()?;
+    rows.first().map(|row| (row[0].integer(), row[1].integer(), row[2].integer()))
+}
+
+fn of_key(change: &KeyChange, key: &[String], condition: &str) -> String {
+    let table = &change.table;
+    let filter = table.where_key(key);
+    format!(
+        "FROM {0}__crsql_clock AS c WHERE {condition} AND key = (SELECT __crsql_key FROM {0}__crsql_pks WHERE {filter})",
+        table.name
+    )
+}
+
+const IMPACTED: &str = "SELECT crsql_rows_impacted()";
