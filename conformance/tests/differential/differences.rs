@@ -75,23 +75,29 @@ impl Before {
     }
 }
 
-/// Merges at the original, where a record that is refused leaves the key behind and stops the recording of local writes.
+/// Merges at the original, where a record that is refused leaves the key behind, stops the recording of local writes,
+/// and is counted as far as it got.
 pub fn merge_at_original(pair: &mut Pair<'_>, place: Place, insert: &[Statement]) -> Ran {
-    if !pair.state(place).in_transaction {
-        let ran = pair.theirs.run(place, insert);
-        if ran.answers[0].is_err() {
-            pair.theirs.number(place, "SELECT crsql_internal_sync_bit(0)");
-        }
-        return ran;
+    let in_transaction = pair.state(place).in_transaction;
+    if in_transaction {
+        pair.theirs.sql(place, "SAVEPOINT record").expect("a savepoint can be set");
     }
-    pair.theirs.sql(place, "SAVEPOINT record").expect("a savepoint can be set");
     let mut ran = pair.theirs.run(place, insert);
-    if ran.answers[0].is_err() {
+    let is_refused = ran.answers[0].is_err();
+    if is_refused {
         pair.theirs.number(place, "SELECT crsql_internal_sync_bit(0)");
-        let _ = pair.theirs.sql(place, "ROLLBACK TO record");
     }
-    let _ = pair.theirs.sql(place, "RELEASE record");
-    ran.in_transaction = true;
+    if in_transaction {
+        if is_refused {
+            let _ = pair.theirs.sql(place, "ROLLBACK TO record");
+        }
+        let _ = pair.theirs.sql(place, "RELEASE record");
+        ran.in_transaction = true;
+    }
+    if is_refused {
+        pair.state(place).residue = pair.theirs.number(place, IMPACTED) - pair.ours.number(place, IMPACTED);
+        pair.level_rowids(place);
+    }
     ran
 }
 
@@ -136,8 +142,15 @@ pub fn change_key(pair: &mut Pair<'_>, place: Place, change: &KeyChange) -> Outc
         moved.write_anew(pair, place, change);
     }
     if own_transaction {
-        for side in [&mut *pair.ours, &mut *pair.theirs] {
-            side.sql(place, "COMMIT").expect("nobody else is writing");
+        let [ours, theirs] = [&mut *pair.ours, &mut *pair.theirs].map(|side| side.sql(place, "COMMIT"));
+        if let Some(what) = state::answers(&ours, &theirs) {
+            return Err(what);
+        }
+        if ours.is_err() {
+            // Another connection is reading.
+            for side in [&mut *pair.ours, &mut *pair.theirs] {
+                side.sql(place, "ROLLBACK").expect("an open transaction can be rolled back");
+            }
         }
     }
     pair.state(place).unsettled |= pair.rules.burns;

@@ -268,8 +268,7 @@ impl<'a> Pair<'a> {
     pub fn settle_after(&mut self, place: Place, kind: Kind) {
         if kind == Kind::Schema || self.state(place).schema_changed && !self.state(place).in_transaction {
             // Making tables moves the last rowid at the original.
-            let _ = self.ours.sql(place, ASIDE);
-            let _ = self.theirs.sql(place, ASIDE);
+            self.level_rowids(place);
         }
         if self.state(place).in_transaction {
             return;
@@ -284,14 +283,20 @@ impl<'a> Pair<'a> {
         self.settle(place);
     }
 
+    /// Gives both the same last rowid.
+    pub fn level_rowids(&mut self, place: Place) {
+        // Fails where another connection is writing, and then at both.
+        let _ = self.ours.sql(place, ASIDE);
+        let _ = self.theirs.sql(place, ASIDE);
+    }
+
     /// Reopens a connection of the original.
     pub fn reopen_theirs(&mut self, place: Place) {
-        let _ = self.ours.sql(place, ASIDE);
         let recursive = self.theirs.number(place, "PRAGMA recursive_triggers");
         self.theirs.session.close(&name(place));
         self.theirs.open(place);
         let _ = self.theirs.sql(place, &format!("PRAGMA recursive_triggers = {recursive}"));
-        let _ = self.theirs.sql(place, ASIDE);
+        self.level_rowids(place);
         self.state(place).residue = 0;
     }
 
