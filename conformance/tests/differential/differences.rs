@@ -3,7 +3,7 @@
 use crate::pair::{Outcome, Pair};
 use crate::script::{KeyChange, Kind, Place};
 use crate::state::{self, plain};
-use rejoin_conformance::{Answer, Ran, Row, Statement};
+use rejoin_conformance::{Answer, Ran, Row, Statement, Value};
 use std::collections::BTreeMap;
 
 /// How a step went.
@@ -30,21 +30,15 @@ pub fn explain(pair: &mut Pair<'_>, place: Place, ours: &Answer, theirs: &Answer
 /// What has to be known before a statement to make its intended difference equal afterwards.
 pub struct Before {
     stored: Option<i64>,
-    impacted: i64,
 }
 
 impl Before {
-    pub fn read(pair: &mut Pair<'_>, place: Place, kind: Kind, sql: &str) -> Before {
-        let is_tracked = |pair: &mut Pair<'_>, table: &str| {
-            let clock = format!("SELECT count(*) FROM sqlite_master WHERE name = '{table}__crsql_clock'");
-            pair.theirs.number(place, &clock) == 1
-        };
-        let untracked = sql.strip_prefix("SELECT crsql_as_table('").and_then(|rest| rest.strip_suffix("')"));
-        let stored = untracked
-            .filter(|table| is_tracked(pair, table))
+    pub fn read(pair: &mut Pair<'_>, place: Place, sql: &str) -> Before {
+        let clock = |table: &str| format!("SELECT count(*) FROM sqlite_master WHERE name = '{table}__crsql_clock'");
+        let stored = argument(sql, "crsql_as_table")
+            .filter(|table| pair.theirs.number(place, &clock(table)) == 1)
             .map(|_| pair.theirs.number(place, "SELECT crsql_db_version()"));
-        let impacted = if kind == Kind::Transaction { pair.theirs.number(place, IMPACTED) } else { 0 };
-        Before { stored, impacted }
+        Before { stored }
     }
 
     pub fn make_equal(self, pair: &mut Pair<'_>, place: Place, kind: Kind, sql: &str, ours: &Ran) {
@@ -54,25 +48,68 @@ impl Before {
         if let Some(stored) = self.stored {
             // The original's version can go back when a table is given up.
             let keep = format!(
-                "INSERT INTO crsql_master VALUES ('pre_compact_dbversion', {stored}) ON CONFLICT (key) DO UPDATE SET value = {stored}"
+                "INSERT INTO crsql_master VALUES ('pre_compact_dbversion', {stored}) \
+                 ON CONFLICT (key) DO UPDATE SET value = {stored}"
             );
             pair.theirs.sql(place, &keep).expect("the original's table takes a number");
+        }
+        if let Some(table) = argument(sql, "crsql_as_crr").or_else(|| argument(sql, "crsql_commit_alter")) {
+            same_order_of_backfill(pair, place, table);
         }
         if kind == Kind::Transaction && sql == "COMMIT" && pair.state(place).merged {
             pair.state(place).residue = 0;
         }
         if kind == Kind::Transaction && sql == "ROLLBACK" {
-            // The original goes on counting after a rollback.
-            pair.state(place).residue = self.impacted;
-            if std::mem::take(&mut pair.state(place).schema_changed) {
-                // It also goes on with the schema that was rolled back.
-                pair.reopen_theirs(place);
-            }
-        }
-        if !pair.state(place).in_transaction {
-            pair.state(place).merged = false;
+            rolled_back(pair, place);
         }
     }
+}
+
+/// The table's name in `SELECT function('table')`.
+fn argument<'a>(sql: &'a str, function: &str) -> Option<&'a str> {
+    sql.strip_prefix("SELECT ")?.strip_prefix(function)?.strip_prefix("('")?.strip_suffix("')")
+}
+
+/// The original goes on counting impacted rows after a rollback, and with the schema that was rolled back.
+pub fn rolled_back(pair: &mut Pair<'_>, place: Place) {
+    pair.state(place).residue = pair.theirs.number(place, IMPACTED) - pair.ours.number(place, IMPACTED);
+    pair.state(place).merged = false;
+    if std::mem::take(&mut pair.state(place).schema_changed) {
+        pair.reopen_theirs(place);
+    }
+}
+
+/// Rows and cells that nobody has recorded get their numbers (the local one of the key, and seq) in an order which, at the
+/// original, is that of SQLite's plan. Where nothing else differs, the original is given the numbers of the other.
+fn same_order_of_backfill(pair: &mut Pair<'_>, place: Place, table: &str) {
+    let keys = format!("SELECT * FROM {table}__crsql_pks ORDER BY __crsql_key");
+    let clock = format!("SELECT key, col_name, col_version, db_version, site_id, seq FROM {table}__crsql_clock");
+    let read = |side: &mut crate::pair::Side| Some((side.sql(place, &keys).ok()?, side.sql(place, &clock).ok()?));
+    let (Some(ours), Some(theirs)) = (read(pair.ours), read(pair.theirs)) else { return };
+    let same = without_numbers(&ours.0, &ours.1) == without_numbers(&theirs.0, &theirs.1);
+    if ours == theirs || !same {
+        return;
+    }
+    let mut statements =
+        vec![plain(&format!("DELETE FROM {table}__crsql_pks")), plain(&format!("DELETE FROM {table}__crsql_clock"))];
+    for (name, rows) in [("pks", &ours.0), ("clock", &ours.1)] {
+        for row in rows {
+            let parameters: Vec<String> = (1..=row.len()).map(|number| format!("?{number}")).collect();
+            let insert = format!("INSERT INTO {table}__crsql_{name} VALUES ({})", parameters.join(", "));
+            statements.push(Statement::new(&insert, row));
+        }
+    }
+    for answer in pair.theirs.run(place, &statements).answers {
+        answer.expect("the original's clock can be written");
+    }
+}
+
+/// Clock rows with keys in place of their numbers, and apart from them the sequence numbers under each version.
+fn without_numbers(keys: &[Row], clock: &[Row]) -> (Vec<Row>, Vec<Row>) {
+    let key_of = |number: &Value| keys.iter().find(|row| row[0] == *number).map(|row| row[1..].to_vec());
+    let rows = clock.iter().map(|row| [key_of(&row[0]).unwrap_or_default(), row[1..5].to_vec()].concat());
+    let numbers = clock.iter().map(|row| vec![row[3].clone(), row[5].clone()]);
+    (state::sorted(rows.collect()), state::sorted(numbers.collect()))
 }
 
 /// Merges at the original, where a record that is refused leaves the key behind, stops the recording of local writes,

@@ -51,12 +51,13 @@ fn compare(settings: &Settings, theirs: Session, native: bool, rules: impl Fn(&m
     let scripts =
         std::env::var("REJOIN_SCRIPTS").map_or(SCRIPTS, |text| text.parse().expect("REJOIN_SCRIPTS is a number"));
     let keep_going = std::env::var_os("REJOIN_KEEP_GOING").is_some();
-    let mut differing = 0;
+    let (mut differing, mut steps) = (0, 0);
     for _ in 0..scripts {
         let seed = random.bits();
         let rules = rules(&mut random);
         let script = script(seed, rules, STEPS);
         let (result, log) = Pair::run(&mut ours, &mut theirs, &script);
+        steps += log.len();
         let Err(difference) = result else { continue };
         differing += 1;
         println!("script {seed} differs at step {} with {rules:?}:\n{}", difference.step, difference.what);
@@ -64,7 +65,10 @@ fn compare(settings: &Settings, theirs: Session, native: bool, rules: impl Fn(&m
         println!("{} steps are enough:\n{}\n{what}\n", script.steps.len(), log.join("\n"));
         assert!(keep_going, "the engines differ");
     }
+    println!("{scripts} scripts, {steps} steps, {differing} of the scripts differ");
     assert_eq!(differing, 0, "scripts differ");
+    // Scripts that end early would compare nothing.
+    assert!(steps >= scripts * STEPS / 2, "only {steps} steps were run");
 }
 
 /// Leaves out steps as long as the engines still differ.

@@ -160,7 +160,6 @@ impl<'a> Pair<'a> {
             Action::Sql(kind, sql) => self.statement(place, *kind, sql)?,
             Action::ChangeKey(change) => differences::change_key(self, place, change)?,
             Action::Merge { from, choice } => self.merge(place, *from, *choice)?,
-            Action::Record(record) => self.record(place, record)?,
             Action::Reopen => self.reopen(place),
         };
         if verdict == Verdict::Enough {
@@ -189,11 +188,16 @@ impl<'a> Pair<'a> {
     }
 
     fn statement(&mut self, place: Place, kind: Kind, sql: &str) -> Outcome {
-        let before = differences::Before::read(self, place, kind, sql);
+        if kind == Kind::Merge {
+            return self.merge_by(place, plain(sql));
+        }
+        let before = differences::Before::read(self, place, sql);
         let ours = self.ours.run(place, &[plain(sql)]);
         let theirs = self.theirs.run(place, &[plain(sql)]);
         let differs = match kind {
-            Kind::Read => state::answers(&ours.answers[0].clone().map(sorted), &theirs.answers[0].clone().map(sorted)),
+            Kind::Read | Kind::Write => {
+                state::answers(&ours.answers[0].clone().map(sorted), &theirs.answers[0].clone().map(sorted))
+            }
             _ => state::answers(&ours.answers[0].clone().map(drop_rows), &theirs.answers[0].clone().map(drop_rows)),
         };
         if let Some(what) = differs {
@@ -217,6 +221,10 @@ impl<'a> Pair<'a> {
             ));
         }
         let burns = self.rules.burns;
+        if self.state(place).in_transaction && !ours.in_transaction && ours.answers[0].is_err() {
+            // By OR ROLLBACK.
+            differences::rolled_back(self, place);
+        }
         let state = self.state(place);
         state.in_transaction = ours.in_transaction;
         state.unsettled |= burns;
@@ -273,6 +281,7 @@ impl<'a> Pair<'a> {
         if self.state(place).in_transaction {
             return;
         }
+        self.state(place).merged = false;
         if std::mem::take(&mut self.state(place).schema_changed) {
             for connection in 0..self.rules.connections {
                 let other = Place { connection, ..place };
@@ -307,14 +316,21 @@ impl<'a> Pair<'a> {
         let source = Place { database: from, connection: 0 };
         // Told by either engine: they tell the same.
         let teller = if random.below(2) == 0 { &mut *self.ours } else { &mut *self.theirs };
-        let Ok(records) = teller.sql(source, RECORDS) else { return Ok(Verdict::Equal) };
+        let Ok(records) = teller.sql(source, &format!("SELECT {RECORD} FROM crsql_changes ORDER BY db_version, seq"))
+        else {
+            return Ok(Verdict::Equal);
+        };
         let records = chosen(records, &mut random, self.rules.own_keys);
         let own_transaction = !self.state(place).in_transaction && random.below(3) > 0;
         if own_transaction && self.statement(place, Kind::Transaction, "BEGIN IMMEDIATE")? == Verdict::Enough {
             return Ok(Verdict::Enough);
         }
-        for record in &records {
-            if self.record(place, record)? == Verdict::Enough {
+        let at_once = [1, 1, 2, 5, 20][random.below(5) as usize];
+        for some in records.chunks(at_once) {
+            self.log.push(format!("    {} {some:?}", name(place)));
+            let tuples: Vec<String> = (0..some.len()).map(|number| tuple_of_parameters(9 * number)).collect();
+            let sql = format!("INSERT INTO crsql_changes ({RECORD}) VALUES {}", tuples.join(", "));
+            if self.merge_by(place, Statement::new(&sql, &some.concat()))? == Verdict::Enough {
                 return Ok(Verdict::Enough);
             }
         }
@@ -324,16 +340,15 @@ impl<'a> Pair<'a> {
         Ok(Verdict::Equal)
     }
 
-    fn record(&mut self, place: Place, record: &Row) -> Outcome {
-        self.log.push(format!("    {} {record:?}", name(place)));
-        let insert = [Statement::new(INSERT, record)];
+    fn merge_by(&mut self, place: Place, insert: Statement) -> Outcome {
+        let insert = [insert];
         let ours = self.ours.run(place, &insert);
         let theirs = differences::merge_at_original(self, place, &insert);
         let (our_answer, their_answer) = (&ours.answers[0], &theirs.answers[0]);
         if let Some(what) = state::answers(our_answer, their_answer) {
             return differences::explain(self, place, our_answer, their_answer, what);
         }
-        self.after(place, Kind::Write, &ours, &theirs)?;
+        self.after(place, Kind::Merge, &ours, &theirs)?;
         if theirs.in_transaction {
             self.state(place).merged = true;
         } else if their_answer.is_ok() {
@@ -408,6 +423,12 @@ fn chosen(records: Vec<Row>, random: &mut Random, in_order: bool) -> Vec<Row> {
     some
 }
 
+/// `(?1, ?2, …)`, for as many values as a record has.
+fn tuple_of_parameters(before: usize) -> String {
+    let parameters: Vec<String> = (1..=9).map(|number| format!("?{}", before + number)).collect();
+    format!("({})", parameters.join(", "))
+}
+
 fn drop_rows(_: Vec<Row>) -> Vec<Row> {
     Vec::new()
 }
@@ -417,7 +438,6 @@ fn described(action: &Action) -> String {
         Action::Sql(_, sql) => sql.clone(),
         Action::ChangeKey(change) => format!("{} -- a new key", change.sql),
         Action::Merge { from, choice } => format!("merges from database {from}, choice {choice}"),
-        Action::Record(_) => "merges a record".to_owned(),
         Action::Reopen => "is closed and opened".to_owned(),
     }
 }
@@ -433,10 +453,7 @@ const COUNTS: [(&str, &str); 5] = [
 /// A write that nothing else notices: it moves no rowid.
 const SETTLE: &str = "UPDATE aside SET y = 1";
 const ASIDE: &str = "INSERT OR REPLACE INTO aside (x) VALUES (1)";
-const RECORDS: &str = "SELECT [table], pk, cid, val, col_version, db_version, site_id, cl, seq FROM crsql_changes \
-     ORDER BY db_version, seq";
-const INSERT: &str = "INSERT INTO crsql_changes ([table], pk, cid, val, col_version, db_version, site_id, cl, seq) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+const RECORD: &str = "[table], pk, cid, val, col_version, db_version, site_id, cl, seq";
 
 /// Numbers of copies of databases.
 const COPY: usize = 100;

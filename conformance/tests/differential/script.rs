@@ -2,7 +2,7 @@
 //! can be run again with some of its steps left out.
 
 use crate::tables::{Class, Column, Literals, Table, Values};
-use rejoin_conformance::{Random, Value};
+use rejoin_conformance::Random;
 
 /// Which connection of which database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +33,6 @@ pub enum Action {
     ChangeKey(KeyChange),
     /// Records of another database are merged; which ones, in which order and how often, the number decides.
     Merge { from: usize, choice: u64 },
-    /// A record that no database has told.
-    Record(Vec<Value>),
     /// The connection is closed and opened.
     Reopen,
 }
@@ -44,6 +42,8 @@ pub enum Action {
 pub enum Kind {
     /// Writes rows.
     Write,
+    /// Merges records that no database has told.
+    Merge,
     /// Begins, ends or divides a transaction.
     Transaction,
     /// Changes the schema, or which tables are tracked.
@@ -149,13 +149,18 @@ impl Writer {
             0..=51 => self.write(place),
             52..=57 => self.key_change(place),
             58..=69 if self.rules.databases > 1 => self.merge(place),
-            58..=73 => self.record(place),
+            58..=73 => self.records(place),
             74..=86 if in_transaction => self.inside_transaction(place),
             74..=83 if is_free => self.begin(place),
             84..=90 if is_free => self.schema(place),
             91..=93 if is_free => self.schema_in_transaction(place),
-            94 | 95 if !in_transaction => self.push(place, Action::Reopen),
-            96 => {
+            94 if !in_transaction => self.push(place, Action::Reopen),
+            95 if self.random.below(3) == 0 => self.write_unrecorded(place),
+            96 if in_transaction => {
+                let version = 1 + self.random.below(80);
+                self.sql(place, Kind::Read, format!("SELECT crsql_next_db_version({version})"));
+            }
+            97 => {
                 let on = self.random.of(&["ON", "OFF"]).to_string();
                 self.sql(place, Kind::Setting, format!("PRAGMA recursive_triggers = {on}"));
             }
@@ -237,7 +242,10 @@ impl Writer {
             _ if self.random.below(6) == 0 => format!("DELETE FROM {}", table.name),
             _ => self.insert(place, &table),
         };
-        self.sql(place, Kind::Write, sql);
+        // Not of other columns: older builds of SQLite return some reals as integers.
+        let returning =
+            if self.random.below(10) == 0 { format!(" RETURNING {}", table.key_names()) } else { String::new() };
+        self.sql(place, Kind::Write, format!("{sql}{returning}"));
     }
 
     fn values(&mut self, place: Place, table: &Table, columns: &[Column]) -> Vec<String> {
@@ -263,7 +271,17 @@ impl Writer {
             tuples.push(format!("({})", values.join(", ")));
         }
         let names: Vec<&str> = table.keys.iter().chain(&columns).map(|column| column.name.as_str()).collect();
-        let or = *self.random.of(&["", "", "", " OR REPLACE", " OR REPLACE", " OR IGNORE", " OR FAIL", " OR ABORT"]);
+        let or = *self.random.of(&[
+            "",
+            "",
+            "",
+            " OR REPLACE",
+            " OR REPLACE",
+            " OR IGNORE",
+            " OR FAIL",
+            " OR ABORT",
+            " OR ROLLBACK",
+        ]);
         let (names, tuples) = (names.join(", "), tuples.join(", "));
         let insert = format!("INSERT{or} INTO {} ({names}) VALUES {tuples}", table.name);
         if !or.is_empty() || self.random.below(3) > 0 {
@@ -315,6 +333,13 @@ impl Writer {
         format!("UPDATE{or} {} SET {}{filter}", table.name, set.join(", "))
     }
 
+    /// A write that the application keeps from being recorded.
+    fn write_unrecorded(&mut self, place: Place) {
+        self.sql(place, Kind::Setting, "SELECT crsql_internal_sync_bit(1)".to_owned());
+        self.write(place);
+        self.sql(place, Kind::Setting, "SELECT crsql_internal_sync_bit(0)".to_owned());
+    }
+
     fn key_change(&mut self, place: Place) {
         let Some(table) = self.some_table(place.database).filter(|table| table.tracked) else { return };
         let old = self.literals.key(&mut self.random, &table, place.database);
@@ -343,45 +368,52 @@ impl Writer {
         self.push(place, Action::Merge { from, choice });
     }
 
-    /// A record of a site that is no database here. Where ties go by site at the original, its value is told by its
-    /// column, version and life, so that equal versions have equal values.
-    fn record(&mut self, place: Place) {
+    /// Records of sites that are no databases here.
+    fn records(&mut self, place: Place) {
         let Some(table) = self.some_table(place.database).filter(|table| table.tracked) else { return };
-        let [Column { class: Class::Integer, .. }] = table.keys.as_slice() else { return };
-        let key = 100 + self.random.below(3) as i64;
-        let columns: Vec<&Column> = table.columns.iter().filter(|column| !column.not_null).collect();
+        if self.rules.own_keys && table.keys.iter().any(|column| column.class != Class::Integer) {
+            return;
+        }
+        let mut records = Vec::new();
+        for _ in 0..=self.random.below(4) / 2 {
+            records.push(self.record(place, &table));
+        }
+        let returning = if self.random.below(6) == 0 { " RETURNING last_insert_rowid(), cid, seq" } else { "" };
+        let sql = format!("INSERT INTO crsql_changes VALUES {}{returning}", records.join(", "));
+        self.sql(place, Kind::Merge, sql);
+    }
+
+    /// A record as a tuple. Where ties go by site at the original, it is of a row that is written by nobody else, and its
+    /// value is told by its column, version and life, so that equal versions have equal values.
+    fn record(&mut self, place: Place, table: &Table) -> String {
+        let own = self.rules.own_keys;
+        let key = match own {
+            true => table.keys.iter().map(|_| (100 + self.random.below(3)).to_string()).collect(),
+            false => self.literals.key(&mut self.random, table, place.database),
+        };
+        let columns: Vec<&Column> = table.columns.iter().filter(|column| !own || !column.not_null).collect();
         let column = (!columns.is_empty() && self.random.below(3) > 0).then(|| (*self.random.of(&columns)).clone());
         let mut life = 1 + self.random.below(5) as i64;
         let version = if column.is_some() { 1 + self.random.below(4) as i64 } else { life };
         if column.is_some() {
             // A cell speaks of a living row. The snapshot forgets the life of an unknown one.
-            life = if self.rules.own_keys { 1 } else { life | 1 };
+            life = if own { 1 } else { life | 1 };
         }
         let value = match &column {
-            None => Value::Null,
-            Some(_) if !self.rules.own_keys => {
-                let values: [Value; 6] =
-                    [Value::Null, 1.into(), 7.into(), "a".into(), "b".into(), Value::Blob(vec![9])];
-                self.random.of(&values).clone()
-            }
-            Some(column) => match column.class {
-                Class::Integer => version.into(),
-                _ => format!("{} {version} in life {life}", column.name).as_str().into(),
-            },
+            None => "NULL".to_owned(),
+            Some(column) if !own => self.literals.value(&mut self.random, column, false, place.database),
+            Some(column) if column.class == Class::Integer => version.to_string(),
+            Some(column) => format!("'{} {version} in life {life}'", column.name),
         };
-        let site = vec![0xd0 + self.random.below(3) as u8; 16];
-        let record = vec![
-            table.name.as_str().into(),
-            Value::Blob(vec![1, 9, key as u8]),
-            column.map_or("-1".to_owned(), |column| column.name).as_str().into(),
-            value,
-            version.into(),
-            (1 + self.random.below(60) as i64).into(),
-            Value::Blob(site),
-            life.into(),
-            (self.random.below(10) as i64).into(),
-        ];
-        self.push(place, Action::Record(record));
+        let cid = column.map_or("-1".to_owned(), |column| column.name);
+        let site = 0xd0 + self.random.below(3);
+        let (db_version, seq) = (1 + self.random.below(60), self.random.below(10));
+        format!(
+            "('{}', crsql_pack_columns({}), '{cid}', {value}, {version}, {db_version}, x'{}', {life}, {seq})",
+            table.name,
+            key.join(", "),
+            format!("{site:02x}").repeat(16)
+        )
     }
 
     fn read(&mut self, place: Place) {
@@ -430,8 +462,29 @@ impl Writer {
             }
             self.sql(place, Kind::Schema, format!("SELECT crsql_as_crr('{}')", table.name));
             table.tracked = true;
+            if self.random.below(4) == 0 {
+                self.application_trigger(place, &table);
+            }
             self.databases[database].tables.push(table);
         }
+    }
+
+    /// A trigger of the application's, which is told whether a write is a merge.
+    fn application_trigger(&mut self, place: Place, table: &Table) {
+        let name = &table.name;
+        let event = *self.random.of(&["INSERT", "UPDATE", "DELETE"]);
+        // The original writes a row twice where a cell brings it to life, which a trigger on updates would tell.
+        let when =
+            if event == "UPDATE" || self.random.below(2) == 0 { "WHEN crsql_internal_sync_bit() = 0 " } else { "" };
+        self.sql(place, Kind::Schema, "CREATE TABLE IF NOT EXISTS log (event, bit)".to_owned());
+        self.sql(
+            place,
+            Kind::Schema,
+            format!(
+                "CREATE TRIGGER noted_{name} AFTER {event} ON {name} {when}BEGIN \
+             INSERT INTO log VALUES ('{event} {name}', crsql_internal_sync_bit()); END"
+            ),
+        );
     }
 
     fn schema(&mut self, place: Place) {
