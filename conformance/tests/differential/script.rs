@@ -156,10 +156,7 @@ impl Writer {
             91..=93 if is_free => self.schema_in_transaction(place),
             94 if !in_transaction => self.push(place, Action::Reopen),
             95 if self.random.below(3) == 0 => self.write_unrecorded(place),
-            96 if in_transaction => {
-                let version = 1 + self.random.below(80);
-                self.sql(place, Kind::Read, format!("SELECT crsql_next_db_version({version})"));
-            }
+            96 if in_transaction => self.raised_version(place),
             97 => {
                 let on = self.random.of(&["ON", "OFF"]).to_string();
                 self.sql(place, Kind::Setting, format!("PRAGMA recursive_triggers = {on}"));
@@ -331,6 +328,16 @@ impl Writer {
         // Of others' rows, only those of one's own keys are written where keys are owned.
         let filter = if filter.is_empty() && self.rules.own_keys { " WHERE 0".to_owned() } else { filter };
         format!("UPDATE{or} {} SET {}{filter}", table.name, set.join(", "))
+    }
+
+    /// A version that the application asks for, after a write: a transaction that asks and writes nothing is different.
+    fn raised_version(&mut self, place: Place) {
+        let Some(table) = self.some_table(place.database).filter(|table| table.tracked) else { return };
+        let key = self.literals.key(&mut self.random, &table, place.database).join(", ");
+        let (name, keys) = (table.name.clone(), table.key_names());
+        self.sql(place, Kind::Write, format!("INSERT OR REPLACE INTO {name} ({keys}) VALUES ({key})"));
+        let version = 1 + self.random.below(80);
+        self.sql(place, Kind::Read, format!("SELECT crsql_next_db_version({version})"));
     }
 
     /// A write that the application keeps from being recorded.
