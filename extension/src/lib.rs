@@ -19,7 +19,7 @@ pub unsafe extern "C" fn sqlite3_rejoin_init(
     unsafe {
         rejoin_bridge::load(db, error_message, routines, |connection| {
             rejoin_engine::register(connection)?;
-            rejoin_streams::register(connection)
+            rejoin_streams::register(connection, rejoin_engine::change_store(connection))
         })
     }
 }

@@ -135,6 +135,7 @@ api! {
     223 value_nochange(*mut sqlite3_value) -> c_int;
     252 txn_state(*mut sqlite3, *const c_char) -> c_int;
     253 changes64(*mut sqlite3) -> i64;
+    254 total_changes64(*mut sqlite3) -> i64;
 }
 
 #[cfg(test)]
@@ -161,7 +162,7 @@ mod tests {
             sqlite3_extended_errcode sqlite3_vtab_on_conflict sqlite3_db_readonly sqlite3_stmt_readonly
             sqlite3_bind_blob64 sqlite3_bind_text64 sqlite3_malloc64 sqlite3_result_blob64 sqlite3_result_text64
             sqlite3_set_last_insert_rowid sqlite3_prepare_v3 sqlite3_value_nochange sqlite3_txn_state
-            sqlite3_changes64 sqlite3_log sqlite3_vtab_config
+            sqlite3_changes64 sqlite3_total_changes64 sqlite3_log sqlite3_vtab_config
         };
         let (_host, connection) =
             crate::linked::open(|_| Ok(()), rusqlite::Connection::open_in_memory).expect("a database in memory opens");

@@ -1,6 +1,7 @@
 use crate::abi::*;
 use crate::api::Api;
 use crate::error::{Error, Result, code};
+use crate::slot::Slots;
 use crate::statement::{CachedStatement, RawStatement, Statement, StatementCache};
 use crate::transaction::Transactions;
 use crate::value::ValueRef;
@@ -24,6 +25,7 @@ pub(crate) struct Inner {
     pub(crate) db: *mut sqlite3,
     open: Cell<bool>,
     pub(crate) statements: RefCell<StatementCache>,
+    pub(crate) slots: Slots,
     pub(crate) transactions: Transactions,
     pub(crate) atomic: atomic::Pending,
     pub(crate) guarded: Cell<bool>,
@@ -41,6 +43,7 @@ impl Connection {
             db,
             open: Cell::new(true),
             statements: RefCell::default(),
+            slots: Slots::default(),
             transactions: Transactions::default(),
             atomic: atomic::Pending::default(),
             guarded: Cell::new(false),
@@ -77,10 +80,7 @@ impl Connection {
             return Ok(CachedStatement::new(Statement::new(self.clone(), raw), sql));
         }
         guard::ensure(self)?;
-        match self.0.prepare(sql, SQLITE_PREPARE_PERSISTENT)? {
-            (Some(raw), _) => Ok(CachedStatement::new(Statement::new(self.clone(), raw), sql.into())),
-            (None, _) => Err(Error::misuse(format!("an SQL statement was expected, found none: {sql:?}"))),
-        }
+        Ok(CachedStatement::new(Statement::new(self.clone(), self.0.compile(sql)?), sql.into()))
     }
 
     /// Runs any number of statements to their ends. Their rows are dropped.
@@ -119,6 +119,12 @@ impl Connection {
     pub fn changes(&self) -> i64 {
         // SAFETY: the connection is open.
         if self.0.is_open() { unsafe { (self.0.api.changes64)(self.0.db) } } else { 0 }
+    }
+
+    /// Rows changed on this connection since it was opened, by triggers and by statements within statements as well.
+    pub fn total_changes(&self) -> i64 {
+        // SAFETY: the connection is open.
+        if self.0.is_open() { unsafe { (self.0.api.total_changes64)(self.0.db) } } else { 0 }
     }
 
     /// What `last_insert_rowid()` says.
@@ -239,6 +245,12 @@ impl Inner {
             ((self.api.extended_errcode)(self.db), message)
         };
         Error::new(if extended & 0xff == code & 0xff { extended } else { code }, message)
+    }
+
+    /// Compiles one statement that is to be kept.
+    pub(crate) fn compile(&self, sql: &str) -> Result<RawStatement> {
+        let (statement, _) = self.prepare(sql, SQLITE_PREPARE_PERSISTENT)?;
+        statement.ok_or_else(|| Error::misuse(format!("an SQL statement was expected, found none: {sql:?}")))
     }
 
     /// Compiles the first statement of `sql`; returns it, or `None` for blank text, and where the rest begins.

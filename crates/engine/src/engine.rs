@@ -1,6 +1,7 @@
 use crate::catalogue::{Catalogue, Tracked};
+use crate::changes::WarmMerge;
 use crate::{database, sql};
-use rejoin_bridge::{Connection, Error, Result, TransactionJoin, TransactionObserver};
+use rejoin_bridge::{Connection, Error, Result, Slot, TransactionJoin, TransactionObserver};
 use rejoin_change::COUNTER_MAX;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
@@ -10,6 +11,8 @@ use std::rc::Rc;
 /// `db_version < stored <= pending`, where they are known. No borrow of `catalogue` lives across SQL.
 pub(crate) struct Engine {
     pub(crate) connection: Connection,
+    data_version_statement: Slot,
+    schema_version_statement: Slot,
     join: OnceCell<TransactionJoin>,
     /// Version of the last committed transaction; none where it has to be read again.
     db_version: Cell<Option<i64>>,
@@ -27,6 +30,7 @@ pub(crate) struct Engine {
     data_version: Cell<i64>,
     sync_bit: Cell<i64>,
     rows_impacted: Cell<i64>,
+    warm_merge: RefCell<Option<WarmMerge>>,
     /// The tracked tables, and the schema cookie as of which they were read.
     catalogue: RefCell<Option<(i64, Rc<Catalogue>)>>,
     /// True where `catalogue` shows a schema that may yet be rolled back.
@@ -38,6 +42,8 @@ impl Engine {
     pub(crate) fn attach(connection: &Connection) -> Result<Rc<Engine>> {
         let engine = Rc::new(Engine {
             connection: connection.clone(),
+            data_version_statement: connection.slot(sql::DATA_VERSION),
+            schema_version_statement: connection.slot(sql::SCHEMA_VERSION),
             join: OnceCell::new(),
             db_version: Cell::new(None),
             pending: Cell::new(None),
@@ -48,6 +54,7 @@ impl Engine {
             data_version: Cell::new(-1),
             sync_bit: Cell::new(0),
             rows_impacted: Cell::new(0),
+            warm_merge: RefCell::new(None),
             catalogue: RefCell::new(None),
             catalogue_provisional: Cell::new(false),
         });
@@ -102,6 +109,11 @@ impl Engine {
         Ok(version)
     }
 
+    /// Something that was stamped may not have been stored.
+    pub(crate) fn doubt_stored(&self) {
+        self.rewound.set(true);
+    }
+
     /// The number of the next event.
     pub(crate) fn seq(&self) -> i64 {
         self.seq.get()
@@ -133,9 +145,18 @@ impl Engine {
         self.rows_impacted.set(self.rows_impacted.get() + rows);
     }
 
+    /// What the merge before left, if nobody has undone it since.
+    pub(crate) fn take_warm_merge(&self) -> Option<WarmMerge> {
+        self.warm_merge.take()
+    }
+
+    pub(crate) fn keep_warm_merge(&self, warm: WarmMerge) {
+        self.warm_merge.replace(Some(warm));
+    }
+
     /// The tracked tables as the schema is now, also inside a transaction that has changed it.
     pub(crate) fn catalogue(&self) -> Result<Rc<Catalogue>> {
-        let cookie = self.pragma(sql::SCHEMA_VERSION)?;
+        let cookie = pragma(&self.schema_version_statement)?;
         let remembered = self.catalogue.borrow().clone();
         if let Some((_, catalogue)) = remembered.filter(|(seen, _)| *seen == cookie) {
             return Ok(catalogue);
@@ -169,7 +190,7 @@ impl Engine {
 
     /// When another connection has committed, what is remembered of the stored version is out of date.
     fn refresh_data_version(&self) -> Result<()> {
-        let now = self.pragma(sql::DATA_VERSION)?;
+        let now = pragma(&self.data_version_statement)?;
         if self.data_version.replace(now) != now {
             self.db_version.set(None);
         }
@@ -187,11 +208,6 @@ impl Engine {
         Ok(stored)
     }
 
-    fn pragma(&self, sql: &str) -> Result<i64> {
-        let value = self.connection.cached(sql)?.query_row(&[], |row| Ok(row.column_i64(0)))?;
-        value.ok_or_else(|| Error::failed(format!("SQLite did not answer {sql}")))
-    }
-
     fn end_transaction(&self) {
         self.pending.set(None);
         self.seq.set(0);
@@ -199,6 +215,7 @@ impl Engine {
         self.rewound.set(false);
         self.writing.set(false);
         self.rows_impacted.set(0);
+        self.warm_merge.take();
     }
 }
 
@@ -220,6 +237,7 @@ impl TransactionObserver for Engine {
     /// Numbers that were taken stay taken: gaps are harmless, numbers used twice are not.
     fn rolled_back_to(&self, _: i32) {
         self.rewound.set(true);
+        self.warm_merge.take();
         self.rewind_catalogue();
     }
 }
@@ -230,6 +248,11 @@ impl Engine {
             self.catalogue.replace(None);
         }
     }
+}
+
+fn pragma(statement: &Slot) -> Result<i64> {
+    let value = statement.lend()?.query_row(&[], |row| Ok(row.column_i64(0)))?;
+    value.ok_or_else(|| Error::failed(format!("SQLite did not answer {}", statement.sql())))
 }
 
 /// While it lives, writes to tracked tables are not recorded. Puts the bit back on every path.

@@ -295,8 +295,14 @@ pub(crate) fn find_key(table: &str, keys: &[String]) -> String {
     format!("SELECT __crsql_key FROM {} WHERE {}", lookaside(table), keys_match(keys, "IS", 1))
 }
 
+/// (keys): a key that may be known already; then nothing happens.
 pub(crate) fn add_key(table: &str, keys: &[String]) -> String {
-    format!("INSERT INTO {} ({}) VALUES ({})", lookaside(table), list(keys, quote), parameters(keys.len()))
+    format!(
+        "INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING",
+        lookaside(table),
+        list(keys, quote),
+        parameters(keys.len())
+    )
 }
 
 /// (key, sentinel?) -> the values of a key, then its sentinel.
@@ -321,6 +327,32 @@ pub(crate) fn standing(table: &str, keys: &[String]) -> String {
         lookaside = lookaside(table),
         keys_match = keys_match(keys, "IS", 1)
     )
+}
+
+/// (keys) -> the key, then column and col_version of each clock row; one row without them where there is none.
+pub(crate) fn row_clock(table: &str, keys: &[String]) -> String {
+    let matching = keys.iter().enumerate().map(|(i, key)| format!("p.{} IS ?{}", quote(key), i + 1));
+    format!(
+        "SELECT p.__crsql_key, c.col_name, c.col_version FROM {lookaside} AS p LEFT JOIN {clock} AS c \
+         ON c.key = p.__crsql_key WHERE {matching}",
+        lookaside = lookaside(table),
+        clock = clock(table),
+        matching = matching.collect::<Vec<_>>().join(" AND ")
+    )
+}
+
+/// (key, column) -> the site id of the cell's author; NULL where the ordinal stands for nobody.
+pub(crate) fn site_of_cell(table: &str) -> String {
+    format!(
+        "SELECT (SELECT s.site_id FROM main.crsql_site_id AS s WHERE s.ordinal = c.site_id) FROM {} AS c \
+         WHERE c.key = ?1 AND c.col_name = ?2",
+        clock(table)
+    )
+}
+
+/// (key, column, db_version, seq): a first clock row.
+pub(crate) fn add_cell(table: &str) -> String {
+    format!("INSERT INTO {} ({CLOCK_ROW}) VALUES (?1, ?2, 1, ?3, 0, ?4)", clock(table))
 }
 
 /// (key, db_version, first seq): a first clock row for every column.
@@ -390,25 +422,29 @@ pub(crate) fn cells_of_key(table: &str) -> String {
     format!("SELECT col_name, col_version FROM {} WHERE key = ?1 AND col_name <> '-1'", clock(table))
 }
 
-/// (key, column, col_version, db_version, site ordinal, seq): sets a clock row.
-pub(crate) fn set_clock_row(table: &str) -> String {
-    set_clock_row_with(table, "?5")
+/// (key, column, col_version, db_version, site ordinal, seq): a clock row that is not there yet.
+pub(crate) fn add_clock_row(table: &str) -> String {
+    format!("INSERT INTO {} ({CLOCK_ROW}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)", clock(table))
 }
 
-/// (key, column, col_version, db_version, site id, seq): as [`set_clock_row`], for an author whose ordinal is known. Of
-/// another it is refused, since the ordinal may not be NULL.
-pub(crate) fn set_clock_row_of_site(table: &str) -> String {
-    set_clock_row_with(table, "(SELECT ordinal FROM main.crsql_site_id WHERE site_id = ?5)")
-}
-
-fn set_clock_row_with(table: &str, ordinal: &str) -> String {
+/// (key, column, col_version, db_version, site ordinal, seq): a clock row that is there.
+pub(crate) fn update_clock_row(table: &str) -> String {
     format!(
-        "INSERT INTO {} (key, col_name, col_version, db_version, site_id, seq) VALUES (?1, ?2, ?3, ?4, {ordinal}, ?6) \
-         ON CONFLICT (key, col_name) DO UPDATE SET col_version = excluded.col_version, \
-         db_version = excluded.db_version, site_id = excluded.site_id, seq = excluded.seq",
+        "UPDATE {} SET col_version = ?3, db_version = ?4, site_id = ?5, seq = ?6 WHERE key = ?1 AND col_name = ?2",
         clock(table)
     )
 }
+
+/// (key, column, col_version, db_version, site ordinal, seq): sets a clock row.
+pub(crate) fn set_clock_row(table: &str) -> String {
+    format!(
+        "{} ON CONFLICT (key, col_name) DO UPDATE SET col_version = excluded.col_version, \
+         db_version = excluded.db_version, site_id = excluded.site_id, seq = excluded.seq",
+        add_clock_row(table)
+    )
+}
+
+const CLOCK_ROW: &str = "key, col_name, col_version, db_version, site_id, seq";
 
 /// (key, db_version): a new life begins; the cells of the one before lose against every write.
 pub(crate) fn zero_cells(table: &str) -> String {
@@ -427,15 +463,23 @@ pub(crate) fn read_cells(table: &str, keys: &[String], columns: &[String]) -> St
     format!("SELECT {} FROM {} WHERE {}", list(columns, quote), main(table), keys_match(keys, "=", 1))
 }
 
-/// (keys, value): writes one cell, and the row if it is not there.
-pub(crate) fn write_cell(table: &str, keys: &[String], column: &str) -> String {
+/// (keys, values): writes some columns of a row, and the row if it is not there.
+pub(crate) fn upsert_row(table: &str, keys: &[String], columns: &[&String]) -> String {
     format!(
-        "INSERT INTO {} ({keys}, {column}) VALUES ({}) ON CONFLICT ({keys}) DO UPDATE SET {column} = excluded.{column}",
+        "INSERT INTO {} ({keys}, {columns}) VALUES ({}) ON CONFLICT ({keys}) DO UPDATE SET {set}",
         main(table),
-        parameters(keys.len() + 1),
+        parameters(keys.len() + columns.len()),
         keys = list(keys, quote),
-        column = quote(column)
+        columns = list(columns.iter().copied(), quote),
+        set = list(columns.iter().copied(), |column| format!("{0} = excluded.{0}", quote(column)))
     )
+}
+
+/// (keys, values): writes some columns of a row that is there.
+pub(crate) fn update_row(table: &str, keys: &[String], columns: &[&String]) -> String {
+    let set = columns.iter().zip(keys.len() + 1..).map(|(column, place)| format!("{} = ?{place}", quote(column)));
+    let set = set.collect::<Vec<_>>().join(", ");
+    format!("UPDATE {} SET {set} WHERE {}", main(table), keys_match(keys, "=", 1))
 }
 
 /// (keys): a row of defaults, where there is none.
