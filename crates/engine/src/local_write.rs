@@ -20,10 +20,10 @@ pub(crate) fn after_insert(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Outpu
         write.sentinel(&table.statements.created, key)?;
     } else if existed {
         write.sentinel(&table.statements.recreated, key)?;
-        write.cells(key, Write::touch_cell)?;
+        table.columns.iter().try_for_each(|column| write.touch_cell(key, column))?;
     } else {
         // A row's first life needs no sentinel.
-        write.cells(key, Write::add_cell)?;
+        write.add_cells(key)?;
     }
     Ok(Output::Integer(0))
 }
@@ -150,16 +150,11 @@ impl<'a> Write<'a> {
         statement.lend()?.run(&[key.into(), version.into(), self.engine.take_seq(1).into()])
     }
 
-    /// Records every column.
-    fn cells(&self, key: i64, record: fn(&Self, i64, &str) -> Result<()>) -> Result<()> {
-        self.table.columns.iter().try_for_each(|column| record(self, key, column))
-    }
-
-    /// Records the first write of a cell.
-    fn add_cell(&self, key: i64, column: &str) -> Result<()> {
+    /// Records the first write of every cell.
+    fn add_cells(&self, key: i64) -> Result<()> {
         let version = self.engine.stamp(0)?;
-        let seq = self.engine.take_seq(1);
-        self.table.statements.add_cell.lend()?.run(&[key.into(), column.into(), version.into(), seq.into()])
+        let first_seq = self.engine.take_seq(self.table.columns.len());
+        self.table.statements.add_cells.lend()?.run(&[key.into(), version.into(), first_seq.into()])
     }
 
     /// Records a write of a cell that may have been written before.
