@@ -407,6 +407,33 @@ fn virtual_tables_are_kept_with_their_data_or_dropped_with_it() {
 }
 
 #[test]
+fn the_data_of_a_virtual_table_whose_module_is_missing_is_not_dropped() {
+    let host = memory();
+    run(&host, "CREATE TABLE of_map(a); CREATE TABLE map_node(a); CREATE INDEX map_index ON map_node(a)");
+    run(
+        &host,
+        "PRAGMA writable_schema = ON; INSERT INTO sqlite_master VALUES
+         ('table', 'map', 'map', 0, 'CREATE VIRTUAL TABLE map USING missing(a)'); PRAGMA writable_schema = RESET",
+    );
+    migrate(&host, "CREATE VIRTUAL TABLE IF NOT EXISTS map USING missing(a); CREATE TABLE IF NOT EXISTS other(a)");
+    let names = "SELECT name FROM sqlite_master WHERE name LIKE '%map%' OR name = 'other' ORDER BY 1";
+    assert_eq!(rows(&host, names), ["map", "map_index", "map_node", "other"]);
+}
+
+#[test]
+fn rows_that_do_not_fit_are_not_left_out_in_silence() {
+    for definition in
+        ["b NOT NULL ON CONFLICT IGNORE", "b, UNIQUE (b) ON CONFLICT REPLACE", "b UNIQUE ON CONFLICT IGNORE"]
+    {
+        let host = memory();
+        run(&host, "CREATE TABLE p(a INTEGER PRIMARY KEY, b); INSERT INTO p VALUES (1, NULL), (2, 'x'), (3, 'x')");
+        let message = refused(&host, &format!("CREATE TABLE IF NOT EXISTS p(a INTEGER PRIMARY KEY, {definition})"));
+        assert!(message.contains("constraint failed: p.b"), "{definition}: {message}");
+        assert_eq!(number(&host, "SELECT count(*) FROM p"), 3);
+    }
+}
+
+#[test]
 fn names_are_compared_as_sqlite_compares_them_and_kept_as_they_were() {
     let host = tracked("CREATE TABLE Foo(A INTEGER PRIMARY KEY NOT NULL, \"b c\")", "Foo");
     run(&host, "INSERT INTO Foo VALUES (1, 'x')");

@@ -52,6 +52,7 @@ impl<'a> Differences<'a> {
         };
         for table in &local.tables {
             match wanted.schema.table(&table.name) {
+                None if local.is_behind_virtual_table(&table.name) => {}
                 None => differences.gone_tables.push(table),
                 Some(other) => differences.tables.extend(table_change(table, other)?),
             }
@@ -63,7 +64,7 @@ impl<'a> Differences<'a> {
     }
 
     fn find_outdated(&mut self, local: &'a Schema, wanted: &'a Schema) {
-        for object in &local.others {
+        for object in local.others.iter().filter(|object| !local.is_behind_virtual_table(&object.table)) {
             let on_gone_table = self.gone_tables.iter().any(|table| table.name.eq_ignore_ascii_case(&object.table));
             let outdated = match wanted.other(&object.kind, &object.name) {
                 Some(other) => other.normal != object.normal || on_gone_table,
