@@ -285,6 +285,22 @@ fn a_view_that_the_schema_does_not_have_goes_when_it_no_longer_works() {
 }
 
 #[test]
+fn a_drop_in_the_schema_comes_before_what_it_is_in_the_way_of() {
+    let host = table("CREATE TABLE t(a INTEGER PRIMARY KEY NOT NULL, b, c)");
+    run(&host, "CREATE VIEW v AS SELECT a FROM t; CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT NEW.c; END");
+    run(&host, "CREATE TRIGGER h AFTER INSERT ON t BEGIN SELECT NEW.c; END");
+    let schema = format!(
+        "CREATE TABLE IF NOT EXISTS t(a INTEGER PRIMARY KEY NOT NULL, b); DROP VIEW IF EXISTS main.[V];
+         DROP TRIGGER IF EXISTS g; DROP TRIGGER IF EXISTS h; CREATE TRIGGER h AFTER INSERT ON t BEGIN SELECT NEW.b; END;{TRACK}"
+    );
+    migrate(&host, &schema);
+    migrate(&host, &schema);
+    let names = "SELECT name FROM sqlite_master WHERE type IN ('view', 'trigger') AND name NOT LIKE '%crsql%'";
+    assert_eq!(rows(&host, names), ["h"]);
+    run(&host, "INSERT INTO t VALUES (3, 3)");
+}
+
+#[test]
 fn what_cannot_be_done_without_loss_is_refused_in_words_and_undone() {
     let create = "CREATE TABLE t(a INTEGER PRIMARY KEY NOT NULL, b, c)";
     for (after, expected) in [
