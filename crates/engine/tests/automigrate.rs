@@ -190,6 +190,9 @@ fn rowids_and_the_last_number_given_out_are_kept() {
     run(&host, "INSERT INTO n(a) VALUES ('z')");
     assert_eq!(rows(&host, "SELECT id, a FROM n"), ["1|x", "10|z"]);
     assert_eq!(rows(&host, "SELECT k, v FROM w"), ["a|2", "b|1"]);
+    run(&host, "CREATE TABLE named(rowid, oid, _rowid_); INSERT INTO named VALUES (2, 3, 4), (1, 1, 1)");
+    migrate(&host, "CREATE TABLE IF NOT EXISTS named(rowid, oid, _rowid_ TEXT)");
+    assert_eq!(rows(&host, "SELECT rowid, oid, _rowid_ FROM named ORDER BY 1"), ["1|1|1", "2|3|4"]);
 }
 
 #[test]
@@ -323,6 +326,10 @@ fn what_cannot_be_done_without_loss_is_refused_in_words_and_undone() {
         ("t(a INTEGER PRIMARY KEY NOT NULL, b UNIQUE, c)", "Table t has unique indices besidesthe primary key"),
         ("t(a INTEGER PRIMARY KEY NOT NULL, b, c, d DEFAULT CURRENT_TIMESTAMP)", "every copy would compute for itself"),
         ("t(a INTEGER PRIMARY KEY NOT NULL, b, c, d DEFAULT (random()))", "every copy would compute for itself"),
+        (
+            "t(a INTEGER PRIMARY KEY NOT NULL, b, c, e AS (b) STORED, d DEFAULT CURRENT_DATE)",
+            "every copy would compute for itself",
+        ),
     ] {
         let host = table(create);
         let message = refused(&host, &format!("CREATE TABLE IF NOT EXISTS {after};{TRACK}"));

@@ -104,7 +104,11 @@ pub(crate) fn put_back(table: &str, columns: &[(usize, String)], rowid: Option<&
 
 const ROWS: &str = "temp.crsql_automigrate_rows";
 
+/// Rows that nothing tells apart are taken as they come.
 pub(crate) fn key_order(keys: &[String]) -> String {
+    if keys.is_empty() {
+        return "1".to_owned();
+    }
     keys.iter().map(|key| quote(key)).collect::<Vec<_>>().join(", ")
 }
 
