@@ -359,16 +359,9 @@ pub(crate) fn standing(table: &str, keys: &[String]) -> String {
     )
 }
 
-/// (keys) -> the key, then column and col_version of each clock row; one row without them where there is none.
-pub(crate) fn row_clock(table: &str, keys: &[String]) -> String {
-    let matching = keys.iter().enumerate().map(|(i, key)| format!("p.{} IS ?{}", quote(key), i + 1));
-    format!(
-        "SELECT p.__crsql_key, c.col_name, c.col_version FROM {lookaside} AS p LEFT JOIN {clock} AS c \
-         ON c.key = p.__crsql_key WHERE {matching}",
-        lookaside = lookaside(table),
-        clock = clock(table),
-        matching = matching.collect::<Vec<_>>().join(" AND ")
-    )
+/// (key) -> column and col_version of each clock row.
+pub(crate) fn row_clock(table: &str) -> String {
+    format!("SELECT col_name, col_version FROM {} WHERE key = ?1", clock(table))
 }
 
 /// (key, column) -> the site id of the cell's author; NULL where the ordinal stands for nobody.

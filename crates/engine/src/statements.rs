@@ -46,7 +46,7 @@ impl Statements {
             add_key: slot(sql::add_key(table, keys)),
             read_key: slot(sql::read_key(table, keys)),
             standing: slot(sql::standing(table, keys)),
-            row_clock: slot(sql::row_clock(table, keys)),
+            row_clock: slot(sql::row_clock(table)),
             cells_of_key: slot(sql::cells_of_key(table)),
             site_of_cell: slot(sql::site_of_cell(table)),
             add_cell: slot(sql::add_cell(table)),
