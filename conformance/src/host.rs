@@ -20,8 +20,8 @@ pub enum Host {
 /// One SQL statement with values for ?1, ?2 and so on.
 #[derive(Clone, Debug)]
 pub struct Statement {
-    sql: String,
-    parameters: Vec<Value>,
+    pub(crate) sql: String,
+    pub(crate) parameters: Vec<Value>,
 }
 
 impl Statement {
@@ -125,7 +125,10 @@ fn python_output(database: &Path, libraries: &[(&Path, &str)], statements: &[Sta
             "parameters": statement.parameters.iter().map(json_of).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
     });
-    ran(Command::new(PYTHON).args(["-c", include_str!("host.py")]), request.to_string().as_bytes())
+    ran(
+        Command::new(PYTHON).args(["-c", concat!(include_str!("values.py"), include_str!("host.py"))]),
+        request.to_string().as_bytes(),
+    )
 }
 
 fn answers_of(output: &Output) -> Vec<Answer> {
@@ -140,7 +143,7 @@ fn answers_of(output: &Output) -> Vec<Answer> {
     answers.iter().map(answer_of).collect()
 }
 
-fn answer_of(answer: &serde_json::Value) -> Answer {
+pub(crate) fn answer_of(answer: &serde_json::Value) -> Answer {
     if let Some(error) = answer["error"].as_str() {
         return Err(error.to_owned());
     }
@@ -148,7 +151,7 @@ fn answer_of(answer: &serde_json::Value) -> Answer {
     Ok(rows.iter().map(|row| row.as_array().expect("a row is a list").iter().map(value_of).collect()).collect())
 }
 
-fn json_of(value: &Value) -> serde_json::Value {
+pub(crate) fn json_of(value: &Value) -> serde_json::Value {
     match value {
         Value::Null => serde_json::Value::Null,
         Value::Integer(number) => json!({"i": number.to_string()}),

@@ -59,11 +59,17 @@ pub struct TransactionJoin(Connection);
 impl TransactionJoin {
     /// Joins the running transaction; in autocommit mode that of the statement which is running. Does nothing where it
     /// is joined already. Takes the write lock.
+    ///
+    /// A statement that only reads may join, so the application's `last_insert_rowid()` stays what it was.
     pub fn join(&self) -> Result<()> {
         if self.is_joined() {
             return Ok(());
         }
-        self.0.cached("INSERT INTO rejoin_transaction VALUES (1)")?.run(&[])
+        let rowid = self.0.last_insert_rowid();
+        let joined =
+            self.0.cached("INSERT INTO rejoin_transaction VALUES (1)").and_then(|mut statement| statement.run(&[]));
+        self.0.set_last_insert_rowid(rowid);
+        joined
     }
 
     /// True from the join to the end of the transaction.
