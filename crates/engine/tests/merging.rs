@@ -117,6 +117,54 @@ fn rows_impacted_counts_until_the_transaction_ends() {
 }
 
 #[test]
+fn with_merge_equal_values_the_greater_site_wins_a_tie_of_values() {
+    let host = foo();
+    let author = || one(&host, "SELECT substr(hex(site_id), 1, 2) FROM crsql_changes");
+    let set = |value: i64| run(&host, &format!("SELECT crsql_config_set('merge-equal-values', {value})"));
+    assert_ne!(receive(&host, sent("b", 10, 1, 1, 5, S1, 0)), 0);
+    for off in [0, 2] {
+        set(off);
+        assert_eq!(receive(&host, sent("b", 10, 1, 1, 5, S2, 0)), 0);
+        assert_eq!(author(), "11");
+    }
+    set(1);
+    assert_eq!(receive(&host, sent("b", 10, 1, 1, 5, S1, 0)), 0, "its own is no news");
+    assert_ne!(receive(&host, sent("b", 10, 1, 1, 5, S2, 7)), 0);
+    assert_eq!(rows(&host, "SELECT val, col_version, db_version, seq FROM crsql_changes"), ["10|1|6|7"]);
+    assert_eq!(author(), "22");
+    assert_eq!(receive(&host, sent("b", 10, 1, 1, 5, S1, 0)), 0, "the smaller one loses");
+    assert_eq!(receive(&host, sent("b", 9, 1, 1, 5, [0xff; 16], 0)), 0, "the value decides first");
+    assert_ne!(receive(&host, sent("b", 11, 1, 1, 5, S1, 0)), 0);
+    // In a transaction, with the setting changed and taken back in it.
+    run(&host, "BEGIN; SAVEPOINT s");
+    set(0);
+    assert_eq!(receive(&host, sent("b", 11, 1, 1, 5, S2, 0)), 0);
+    run(&host, "ROLLBACK TO s");
+    assert_ne!(receive(&host, sent("b", 11, 1, 1, 5, S2, 0)), 0);
+    run(&host, "COMMIT; DELETE FROM crsql_site_id WHERE ordinal > 0");
+    let message = merge(&host, &record(sent("b", 11, 1, 1, 5, [0xee; 16], 0))).unwrap_err().to_string();
+    assert!(message.contains("could not find site_id for previous change"), "{message}");
+}
+
+#[test]
+fn with_merge_equal_values_copies_agree_on_who_wrote_a_value() {
+    let hosts = [foo(), foo(), foo()];
+    for host in &hosts {
+        run(host, "SELECT crsql_config_set('merge-equal-values', 1); INSERT INTO foo VALUES (1, 'same', 'same')");
+    }
+    for _ in 0..2 {
+        for [from, to] in [[0, 1], [1, 2], [2, 0], [1, 0], [0, 2], [2, 1]] {
+            pull(&hosts[from], &hosts[to]);
+        }
+    }
+    let authors = |host: &Connection| rows(host, "SELECT cid, hex(site_id) FROM crsql_changes ORDER BY cid");
+    let greatest = hosts.iter().map(|host| one(host, "SELECT hex(crsql_site_id())")).max().unwrap();
+    for host in &hosts {
+        assert_eq!(authors(host), [format!("b|{greatest}"), format!("c|{greatest}")]);
+    }
+}
+
+#[test]
 fn what_was_undone_does_not_count() {
     let host = foo();
     let impacted = || number(&host, "SELECT crsql_rows_impacted()");
