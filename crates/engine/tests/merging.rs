@@ -97,6 +97,17 @@ fn the_rowid_says_whether_a_record_had_an_effect() {
     assert_eq!(rows(&host, "SELECT rowid FROM crsql_changes"), ["10000000000001"]);
 }
 
+/// SQLite evaluates RETURNING of a virtual table before the row is inserted: each value is of the record before.
+#[test]
+fn returning_echoes_the_record_and_shows_what_came_of_the_one_before() {
+    let host = foo();
+    receive(&host, sent("b", 10, 1, 1, 5, S1, 0));
+    let two = "INSERT INTO crsql_changes VALUES ('foo', x'010901', 'b', 9, 1, 5, x'aa', 1, 0), ('foo', x'010902', 'b', 8, 1, 5, x'aa', 1, 0)
+        RETURNING cid, val, db_version, last_insert_rowid()";
+    assert_eq!(rows(&host, two), ["b|9|5|1", "b|8|5|0"]);
+    assert_eq!(host.last_insert_rowid(), 2);
+}
+
 #[test]
 fn rows_impacted_counts_until_the_transaction_ends() {
     let host = foo();
