@@ -4,7 +4,6 @@
 use super::record::{Incoming, key_values};
 use super::sites::SiteOrdinals;
 use crate::catalogue::Tracked;
-use crate::database::own_site_id;
 use crate::engine::Engine;
 use crate::local_write::{find_key, find_or_add_key};
 use crate::values::{to_bridge, to_change};
@@ -173,9 +172,7 @@ impl<'a> RowMerge<'a> {
             Ok(to_change(incoming.value).merge_order(to_change(row.column(0))))
         })?;
         match values {
-            Some(Ordering::Equal) if self.engine.merge_equal_values()? => {
-                Ok(Tie { values: Ordering::Equal, sites: self.compare_sites(incoming)? })
-            }
+            Some(Ordering::Equal) => Ok(Tie { values: Ordering::Equal, sites: self.site_order(column, incoming)? }),
             Some(values) => Ok(Tie { values, sites: Ordering::Equal }),
             // Cells of a life before this one were never written in it: any write wins.
             None if standing.col_version == Some(0) => Ok(Tie { values: Ordering::Greater, sites: Ordering::Equal }),
@@ -183,25 +180,24 @@ impl<'a> RowMerge<'a> {
         }
     }
 
-    /// Compares the author of the incoming write with that of the stored one.
-    fn compare_sites(&self, incoming: &Incoming<'_>) -> Result<Ordering> {
+    /// How the author of the incoming write compares with that of the stored one, where authors decide.
+    fn site_order(&self, column: usize, incoming: &Incoming<'_>) -> Result<Ordering> {
+        if !self.engine.merge_equal_values()? {
+            return Ok(Ordering::Equal);
+        }
         let table = &self.row.table;
-        let values = [self.row.key.into(), incoming.column.into()];
-        let stored = table
+        let cell = [self.row.key.into(), table.columns[column].as_str().into()];
+        let order = table
             .statements
             .site_of_cell
             .lend()?
-            .query_row(&values, |found| Ok((!found.column(0).is_null()).then(|| found.column_blob(0))))?;
-        let stored = stored.flatten().ok_or_else(|| {
+            .query_row(&cell, |row| Ok(row.column(0).as_bytes().map(|stored| incoming.site_id.cmp(stored))))?;
+        order.flatten().ok_or_else(|| {
             Error::failed(format!(
                 "could not find site_id for previous change, cr-sqlite clock table might be corrupt for tbl {}",
                 table.name
             ))
-        })?;
-        match incoming.site_id {
-            [] => Ok(own_site_id(&self.engine.connection)?.unwrap_or_default().cmp(&stored)),
-            author => Ok(author.cmp(stored.as_slice())),
-        }
+        })
     }
 
     fn win(&mut self, column: Option<usize>, change: Incoming<'a>, revive: bool) -> Result<()> {
