@@ -10,6 +10,7 @@ use support::*;
 const S1: [u8; 16] = [0x11; 16];
 const S2: [u8; 16] = [0x22; 16];
 
+#[derive(Clone)]
 struct Sent {
     cid: &'static str,
     val: Value,
@@ -412,6 +413,75 @@ fn a_refused_value_leaves_nothing_and_local_writes_are_recorded_afterwards() {
     assert!(refused(&host, &record(sent("-1", 0, 2, 2, 5, S1, 0))).contains("rows stay"));
     run(&host, "UPDATE foo SET b = 3");
     assert_eq!(clock(&host, "foo"), ["1|b|2|2|0|0", "1|c|1|1|0|1"]);
+}
+
+/// A constraint's own ON CONFLICT clause is for the user's statements. A value that a peer sent is stored as it is, or refused.
+#[test]
+fn a_conflict_clause_of_the_table_neither_swallows_a_value_nor_ends_the_callers_transaction() {
+    for clause in ["IGNORE", "REPLACE", "ROLLBACK", "FAIL", "ABORT"] {
+        let host = tracked(
+            &format!(
+                "CREATE TABLE foo(a INTEGER PRIMARY KEY ON CONFLICT {clause} NOT NULL ON CONFLICT {clause},
+                 b NOT NULL ON CONFLICT {clause} DEFAULT 5, c CHECK (c <> 13))"
+            ),
+            "foo",
+        );
+        let null = Sent { val: Value::Null, ..sent("b", 0, 2, 1, 5, S1, 0) };
+        run(&host, "BEGIN; INSERT INTO foo VALUES (2, 2, 2)");
+        for record in [record(null.clone()), record(sent("c", 13, 2, 1, 5, S1, 0))] {
+            // First where the row is not there, then where it is.
+            assert!(refused_inside(&host, &record).contains("constraint failed"), "{clause}");
+        }
+        receive(&host, sent("b", 7, 1, 1, 5, S1, 0));
+        receive(&host, sent("c", 7, 1, 1, 5, S1, 0));
+        for record in [record(null), record(sent("c", 13, 2, 1, 5, S1, 0))] {
+            assert!(refused_inside(&host, &record).contains("constraint failed"), "{clause}");
+        }
+        receive(&host, sent("b", 8, 2, 1, 5, S1, 0));
+        run(&host, "COMMIT");
+        assert_eq!(rows(&host, "SELECT * FROM foo"), ["1|8|7", "2|2|2"], "{clause}");
+    }
+}
+
+#[test]
+fn a_trigger_that_ignores_a_write_refuses_the_record() {
+    let host = foo();
+    run(
+        &host,
+        "INSERT INTO foo VALUES (1, 1, 1);
+         CREATE TRIGGER i BEFORE INSERT ON foo WHEN NEW.a > 1 BEGIN SELECT RAISE(IGNORE); END;
+         CREATE TRIGGER u BEFORE UPDATE ON foo WHEN NEW.b = 13 BEGIN SELECT RAISE(IGNORE); END;
+         CREATE TRIGGER d BEFORE DELETE ON foo BEGIN SELECT RAISE(IGNORE); END; BEGIN",
+    );
+    let mut elsewhere = record(sent("b", 2, 1, 1, 5, S1, 0));
+    elsewhere[1] = Value::Blob(vec![1, 9, 2]);
+    for record in [record(sent("b", 13, 9, 1, 5, S1, 0)), record(sent("-1", 0, 2, 2, 5, S1, 0)), elsewhere] {
+        assert!(refused_inside(&host, &record).contains("the table ignored the"), "{record:?}");
+    }
+    receive(&host, sent("b", 7, 2, 1, 5, S1, 0));
+    run(&host, "COMMIT; DROP TRIGGER d");
+    receive(&host, sent("-1", 0, 2, 2, 5, S1, 0));
+    // What is not there cannot be deleted, and is remembered as deleted.
+    receive(&host, sent("-1", 0, 4, 4, 5, S1, 0));
+    assert_eq!(rows(&host, "SELECT cid, cl FROM crsql_changes"), ["-1|4"]);
+
+    let host = tracked("CREATE TABLE foo(a INTEGER PRIMARY KEY NOT NULL CHECK (a <> 1))", "foo");
+    run(&host, "BEGIN");
+    assert!(refused_inside(&host, &record(sent("-1", 0, 1, 1, 5, S1, 0))).contains("the table ignored the write"));
+    // A row of defaults that is not taken comes with its cells.
+    let host = tracked("CREATE TABLE foo(a INTEGER PRIMARY KEY NOT NULL, b CHECK (b IS NOT NULL))", "foo");
+    receive(&host, sent("-1", 0, 1, 1, 5, S1, 0));
+    receive(&host, sent("b", 3, 1, 1, 5, S1, 0));
+    assert_eq!(rows(&host, "SELECT * FROM foo"), ["1|3"]);
+}
+
+/// The message of a record that is refused inside of a transaction, which must go on with nothing of it.
+fn refused_inside(host: &Connection, record: &Record) -> String {
+    let before = (clock(host, "foo"), rows(host, "SELECT * FROM foo"));
+    let result = merge(host, record);
+    assert!(!host.is_autocommit(), "{result:?}");
+    assert_eq!((clock(host, "foo"), rows(host, "SELECT * FROM foo")), before, "{result:?}");
+    result.expect_err("the record is refused").to_string()
 }
 
 #[test]
