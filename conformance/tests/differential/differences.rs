@@ -134,6 +134,7 @@ pub fn merge_at_original(pair: &mut Pair<'_>, place: Place, insert: &[Statement]
     if is_refused {
         pair.state(place).residue = pair.theirs.number(place, IMPACTED) - pair.ours.number(place, IMPACTED);
         pair.level_rowids(place);
+        pair.unsettle(place);
     }
     ran
 }
@@ -170,7 +171,9 @@ pub fn change_key(pair: &mut Pair<'_>, place: Place, change: &KeyChange) -> Outc
     let moved = Moved::read(pair, place, change);
     let ours = pair.ours.run(place, &[plain(&change.sql), plain("SELECT changes()")]);
     let theirs = pair.theirs.run(place, &[plain(&change.sql), plain("SELECT changes()")]);
-    for (ours, theirs) in ours.answers.iter().zip(&theirs.answers) {
+    // The count of changes says nothing about a statement that failed.
+    let answers = if ours.answers[0].is_ok() { 2 } else { 1 };
+    for (ours, theirs) in ours.answers.iter().zip(&theirs.answers).take(answers) {
         if let Some(what) = state::answers(ours, theirs) {
             return explain(pair, place, ours, theirs, what);
         }
