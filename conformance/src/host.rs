@@ -4,6 +4,7 @@ use crate::settings::PYTHON;
 use crate::value::{Row, Value, bytes_of, hex_of, rows_of};
 use serde_json::json;
 use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -49,6 +50,29 @@ impl Host {
         }
     }
 
+    /// Like [`Host::run`] in python3, in a process that may end by a signal; gives the answers, or the signal's number.
+    pub fn run_or_crash(
+        database: &Path,
+        libraries: &[(&Path, &str)],
+        statements: &[Statement],
+    ) -> Result<Vec<Answer>, i32> {
+        let output = python_output(database, libraries, statements, true);
+        match output.status.signal() {
+            Some(signal) => Err(signal),
+            None => Ok(answers_of(&output)),
+        }
+    }
+
+    /// Runs a python3 script behind `script.py`; the lines that it printed.
+    pub fn run_script(folder: &Path, libraries: &[(&Path, &str)], script: &str) -> Vec<String> {
+        let text = format!("{}\n{script}", include_str!("script.py"));
+        let libraries = json!(libraries).to_string();
+        let output = ran(Command::new(PYTHON).args(["-c", &text]).arg(folder).arg(libraries), &[]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "python3 ended with {}\n{errors}", output.status);
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+    }
+
     /// Like [`Host::run`] in python3, but goes on after a failure: one answer for each statement.
     pub fn run_each(database: &Path, libraries: &[(&Path, &str)], statements: &[Statement]) -> Vec<Answer> {
         let answers = python(database, libraries, statements, true);
@@ -88,6 +112,10 @@ fn with_literals(statement: &Statement) -> String {
 }
 
 fn python(database: &Path, libraries: &[(&Path, &str)], statements: &[Statement], keep_going: bool) -> Vec<Answer> {
+    answers_of(&python_output(database, libraries, statements, keep_going))
+}
+
+fn python_output(database: &Path, libraries: &[(&Path, &str)], statements: &[Statement], keep_going: bool) -> Output {
     let request = json!({
         "database": database,
         "libraries": libraries,
@@ -97,10 +125,13 @@ fn python(database: &Path, libraries: &[(&Path, &str)], statements: &[Statement]
             "parameters": statement.parameters.iter().map(json_of).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
     });
-    let output = ran(
+    ran(
         Command::new(PYTHON).args(["-c", concat!(include_str!("values.py"), include_str!("host.py"))]),
         request.to_string().as_bytes(),
-    );
+    )
+}
+
+fn answers_of(output: &Output) -> Vec<Answer> {
     assert!(
         output.status.success(),
         "python3 ended with {}\n{}",

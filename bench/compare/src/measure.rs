@@ -1,5 +1,6 @@
 //! CPU time and wall time of one piece of work.
 
+use cpu_time::ProcessTime;
 use std::time::{Duration, Instant};
 
 /// What one piece of work took.
@@ -14,25 +15,11 @@ pub struct Sample {
 /// Runs `work` and says what it took. Not inlined, so that a profiler finds everything measured under this name.
 #[inline(never)]
 pub fn measured<T>(work: impl FnOnce() -> T) -> (Sample, T) {
-    let cpu = cpu_time();
+    let cpu = ProcessTime::now();
     let wall = Instant::now();
     let done = work();
     let wall = wall.elapsed();
-    (Sample { cpu: cpu_time().saturating_sub(cpu), wall }, done)
-}
-
-#[cfg(unix)]
-fn cpu_time() -> Duration {
-    use rustix::time::{ClockId, clock_gettime};
-    let now = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or_default())
-}
-
-/// Without a clock of CPU time the wall's has to do.
-#[cfg(not(unix))]
-fn cpu_time() -> Duration {
-    static BEGAN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
-    BEGAN.elapsed()
+    (Sample { cpu: cpu.elapsed(), wall }, done)
 }
 
 /// The least, the median and the greatest of some numbers; all 0 where there are none.

@@ -21,6 +21,12 @@ pub trait TransactionObserver {
     /// The transaction has been rolled back. No SQL may be run.
     fn rolled_back(&self);
 
+    /// A savepoint of that depth begins: the user's, or that of a statement which can fail by itself. Not told of those
+    /// that were open when the transaction was joined, except the innermost.
+    fn savepoint(&self, savepoint: i32) {
+        let _ = savepoint;
+    }
+
     /// Everything since the savepoint of that depth has been undone, by ROLLBACK TO or by a failing statement. The
     /// transaction goes on. No SQL may be run.
     fn rolled_back_to(&self, savepoint: i32) {
@@ -138,6 +144,10 @@ impl Table for JoinTable {
     fn rollback(&self) {
         self.transactions().joined.set(false);
         self.transactions().each(|observer| observer.rolled_back());
+    }
+
+    fn savepoint(&self, savepoint: i32) {
+        self.transactions().each(|observer| observer.savepoint(savepoint));
     }
 
     fn rollback_to(&self, savepoint: i32) {
