@@ -113,7 +113,7 @@ fn without_numbers(keys: &[Row], clock: &[Row]) -> (Vec<Row>, Vec<Row>) {
 }
 
 /// Merges at the original, where a record that is refused leaves the key behind, stops the recording of local writes,
-/// and is counted as far as it got.
+/// raises the version of the running transaction, and is counted as far as it got.
 pub fn merge_at_original(pair: &mut Pair<'_>, place: Place, insert: &[Statement]) -> Ran {
     let in_transaction = pair.state(place).in_transaction;
     if in_transaction {
@@ -127,6 +127,9 @@ pub fn merge_at_original(pair: &mut Pair<'_>, place: Place, insert: &[Statement]
     if in_transaction {
         if is_refused {
             let _ = pair.theirs.sql(place, "ROLLBACK TO record");
+            // Nothing takes back a raised version.
+            let raised = pair.theirs.number(place, "SELECT crsql_next_db_version()");
+            pair.ours.number(place, &format!("SELECT crsql_next_db_version({raised})"));
         }
         let _ = pair.theirs.sql(place, "RELEASE record");
         ran.in_transaction = true;
