@@ -113,7 +113,7 @@ fn without_numbers(keys: &[Row], clock: &[Row]) -> (Vec<Row>, Vec<Row>) {
 }
 
 /// Merges at the original, where a record that is refused leaves the key behind, stops the recording of local writes,
-/// and is counted as far as it got.
+/// raises the version of the running transaction, and is counted as far as it got.
 pub fn merge_at_original(pair: &mut Pair<'_>, place: Place, insert: &[Statement]) -> Ran {
     let in_transaction = pair.state(place).in_transaction;
     if in_transaction {
@@ -127,6 +127,9 @@ pub fn merge_at_original(pair: &mut Pair<'_>, place: Place, insert: &[Statement]
     if in_transaction {
         if is_refused {
             let _ = pair.theirs.sql(place, "ROLLBACK TO record");
+            // Nothing takes back a raised version.
+            let raised = pair.theirs.number(place, "SELECT crsql_next_db_version()");
+            pair.ours.number(place, &format!("SELECT crsql_next_db_version({raised})"));
         }
         let _ = pair.theirs.sql(place, "RELEASE record");
         ran.in_transaction = true;
@@ -134,6 +137,7 @@ pub fn merge_at_original(pair: &mut Pair<'_>, place: Place, insert: &[Statement]
     if is_refused {
         pair.state(place).residue = pair.theirs.number(place, IMPACTED) - pair.ours.number(place, IMPACTED);
         pair.level_rowids(place);
+        pair.unsettle(place);
     }
     ran
 }
@@ -170,7 +174,9 @@ pub fn change_key(pair: &mut Pair<'_>, place: Place, change: &KeyChange) -> Outc
     let moved = Moved::read(pair, place, change);
     let ours = pair.ours.run(place, &[plain(&change.sql), plain("SELECT changes()")]);
     let theirs = pair.theirs.run(place, &[plain(&change.sql), plain("SELECT changes()")]);
-    for (ours, theirs) in ours.answers.iter().zip(&theirs.answers) {
+    // The count of changes says nothing about a statement that failed.
+    let answers = if ours.answers[0].is_ok() { 2 } else { 1 };
+    for (ours, theirs) in ours.answers.iter().zip(&theirs.answers).take(answers) {
         if let Some(what) = state::answers(ours, theirs) {
             return explain(pair, place, ours, theirs, what);
         }
