@@ -475,6 +475,41 @@ fn a_trigger_that_ignores_a_write_refuses_the_record() {
     assert_eq!(rows(&host, "SELECT * FROM foo"), ["1|3"]);
 }
 
+#[test]
+fn a_trigger_that_rolls_everything_back_leaves_nothing_of_it_behind() {
+    let host = foo();
+    run(
+        &host,
+        "INSERT INTO foo VALUES (1, 1, 1);
+         CREATE TRIGGER no AFTER UPDATE ON foo WHEN NEW.b = 13 BEGIN SELECT RAISE(ROLLBACK, 'all of it'); END",
+    );
+    let state = |host: &Connection| {
+        let counts = "SELECT crsql_db_version(), crsql_rows_impacted(), crsql_get_seq(), crsql_internal_sync_bit()";
+        (
+            clock(host, "foo"),
+            rows(host, "SELECT * FROM foo"),
+            rows(host, "SELECT * FROM crsql_site_id"),
+            rows(host, counts),
+        )
+    };
+    let before = state(&host);
+    for statement in ["UPDATE foo SET b = 13", "INSERT OR REPLACE INTO foo VALUES (1, 1, 1); UPDATE foo SET b = 13"] {
+        run(&host, "BEGIN; INSERT INTO foo VALUES (2, 2, 2)");
+        receive(&host, sent("c", 7, 2, 1, 90, S1, 0));
+        assert!(failure(&host, statement).contains("all of it"));
+        assert!(host.is_autocommit());
+        assert_eq!(state(&host), before);
+    }
+    run(&host, "BEGIN; SAVEPOINT s; INSERT INTO foo VALUES (2, 2, 2)");
+    receive(&host, sent("c", 7, 2, 1, 90, S1, 0));
+    let message = merge(&host, &record(sent("b", 13, 2, 1, 90, S2, 0))).unwrap_err().to_string();
+    assert!(message.contains("all of it"), "{message}");
+    assert!(host.is_autocommit());
+    assert_eq!(state(&host), before);
+    receive(&host, sent("b", 14, 2, 1, 1, S2, 0));
+    assert_eq!(clock(&host, "foo"), ["1|b|2|2|1|0", "1|c|1|1|0|1"]);
+}
+
 /// The message of a record that is refused inside of a transaction, which must go on with nothing of it.
 fn refused_inside(host: &Connection, record: &Record) -> String {
     let before = (clock(host, "foo"), rows(host, "SELECT * FROM foo"));
