@@ -62,6 +62,9 @@ impl Before {
         if kind == Kind::Transaction && sql == "ROLLBACK" {
             rolled_back(pair, place);
         }
+        if kind == Kind::Transaction && sql.starts_with("ROLLBACK TO") {
+            goes_on_counting(pair, place);
+        }
     }
 }
 
@@ -72,11 +75,16 @@ fn argument<'a>(sql: &'a str, function: &str) -> Option<&'a str> {
 
 /// The original goes on counting impacted rows after a rollback, and with the schema that was rolled back.
 pub fn rolled_back(pair: &mut Pair<'_>, place: Place) {
-    pair.state(place).residue = pair.theirs.number(place, IMPACTED) - pair.ours.number(place, IMPACTED);
+    goes_on_counting(pair, place);
     pair.state(place).merged = false;
     if std::mem::take(&mut pair.state(place).schema_changed) {
         pair.reopen_theirs(place);
     }
+}
+
+/// What was undone still counts as impacted at the original.
+fn goes_on_counting(pair: &mut Pair<'_>, place: Place) {
+    pair.state(place).residue = pair.theirs.number(place, IMPACTED) - pair.ours.number(place, IMPACTED);
 }
 
 /// Rows and cells that nobody has recorded get their numbers (the local one of the key, and seq) in an order which, at the
@@ -135,7 +143,7 @@ pub fn merge_at_original(pair: &mut Pair<'_>, place: Place, insert: &[Statement]
         ran.in_transaction = true;
     }
     if is_refused {
-        pair.state(place).residue = pair.theirs.number(place, IMPACTED) - pair.ours.number(place, IMPACTED);
+        goes_on_counting(pair, place);
         pair.level_rowids(place);
         pair.unsettle(place);
     }
