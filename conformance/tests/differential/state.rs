@@ -32,6 +32,15 @@ pub fn read(session: &mut Session, connection: &str) -> State {
     state
 }
 
+/// Reads the application's tables only.
+pub fn read_rows(session: &mut Session, connection: &str) -> State {
+    let state = read(session, connection);
+    state
+        .into_iter()
+        .filter(|(question, _)| question.starts_with("SELECT * FROM") && !question.contains("crsql"))
+        .collect()
+}
+
 /// The first difference, in words.
 pub fn difference(ours: &State, theirs: &State) -> Option<String> {
     for ((question, ours), (other, theirs)) in ours.iter().zip(theirs) {

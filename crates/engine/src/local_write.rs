@@ -75,6 +75,9 @@ fn differ(a: ValueRef<'_>, b: ValueRef<'_>) -> bool {
     to_change(a).merge_order(to_change(b)) != Ordering::Equal
 }
 
+const ATTACHED: &str = "a tracked table of an attached database can be written only by a connection that opens its file as \
+     the main one, where the write is recorded";
+
 /// One row that is being recorded.
 struct Write<'a> {
     engine: &'a Engine,
@@ -91,7 +94,11 @@ impl<'a> Write<'a> {
         let origin = engine.origin_of_write()?;
         engine.begin_write()?;
         let name = call.arg(0).as_str().unwrap_or_default();
-        let table = engine.table(name)?.ok_or_else(|| Error::failed(format!("table {name} not found")))?;
+        let Some(table) = engine.table(name)? else {
+            let place =
+                if engine.has_attached()? { format!(" in the main database: {ATTACHED}") } else { String::new() };
+            return Err(Error::failed(format!("table {name} not found{place}")));
+        };
         table.check_writable()?;
         Ok(Write { engine, call, table, origin })
     }
@@ -124,11 +131,8 @@ impl<'a> Write<'a> {
         if here {
             return Ok(());
         }
-        Err(Error::failed(format!(
-            "no row of table {} in the main database was written: a tracked table of an attached database can be written \
-             only by a connection that opens its file as the main one, where the write is recorded",
-            self.table.name
-        )))
+        let name = &self.table.name;
+        Err(Error::failed(format!("no row of table {name} in the main database was written: {ATTACHED}")))
     }
 
     fn is_recorded_alive(&self, keys: &[ValueRef<'_>]) -> Result<bool> {

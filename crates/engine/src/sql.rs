@@ -111,7 +111,8 @@ pub(crate) const SCHEMA_VERSION: &str = "PRAGMA main.schema_version";
 
 pub(crate) const CLOCK_TABLES: &str = "SELECT name FROM main.sqlite_master WHERE type = 'table' \
      AND name GLOB '?*__crsql_clock' ORDER BY rowid";
-pub(crate) const COLUMN_NAMES: &str = "SELECT name, pk, type FROM pragma_table_info(?1, 'main') ORDER BY cid";
+pub(crate) const COLUMN_NAMES: &str =
+    "SELECT name, pk, type, \"notnull\" FROM pragma_table_info(?1, 'main') ORDER BY cid";
 pub(crate) const IS_STRICT: &str = "SELECT 1 FROM pragma_table_list(?1) WHERE schema = 'main' AND strict = 1";
 pub(crate) const IS_ANOTHER_ATTACHED: &str = "SELECT 1 FROM pragma_database_list WHERE seq > 1";
 pub(crate) const INDEX_COLUMNS: &str = "SELECT name FROM pragma_index_info(?1, 'main') ORDER BY seqno";

@@ -247,6 +247,11 @@ impl<'a> RowMerge<'a> {
 
     fn win(&mut self, column: Option<usize>, change: Incoming<'a>, revive: bool) -> Result<()> {
         let column = column.ok_or_else(|| no_column(change.column))?;
+        // The constraint may say ON CONFLICT IGNORE, REPLACE or ROLLBACK: none of that is for what a peer sends.
+        if change.value.is_null() && self.row.table.not_null[column] {
+            let table = &self.row.table.name;
+            return Err(Error::constraint(format!("NOT NULL constraint failed: {table}.{}", change.column)));
+        }
         if revive {
             self.begin_life(change)?;
         }
@@ -270,6 +275,7 @@ impl<'a> RowMerge<'a> {
         self.write()?;
         let table = self.row.table.clone();
         self.write_base(&table.statements.delete_row, &[])?;
+        self.check_written(false)?;
         let key = self.known_key()?;
         self.set_clock_row(&table.statements.set_clock_row, SENTINEL, change.causal_length, change)?;
         if self.row.clock.may_have_cells() {
@@ -343,7 +349,9 @@ impl<'a> RowMerge<'a> {
     fn write_row(&self, begins_life: bool, cells: &[Winner<'_>]) -> Result<()> {
         let table = &self.row.table;
         if cells.is_empty() {
-            return self.write_base(&table.statements.add_row, &[]);
+            self.write_base(&table.statements.add_row, &[])?;
+            // A row of defaults that the table does not take comes with its cells. A row of its key alone has none.
+            return if table.columns.is_empty() { self.check_written(true) } else { Ok(()) };
         }
         let values: Vec<ValueRef<'_>> = cells.iter().map(|cell| cell.change.value).collect();
         let write = table.statements.column_set(cells.iter().map(|cell| cell.column));
@@ -359,7 +367,25 @@ impl<'a> RowMerge<'a> {
                 result => return result,
             }
         }
-        self.write_base(&write.upsert, &values)
+        self.write_base(&write.upsert, &values)?;
+        self.check_written(true)
+    }
+
+    /// After a write of the user's row: fails where it was ignored, as a trigger can do by RAISE(IGNORE). The clock would
+    /// else tell others of something that is not so.
+    fn check_written(&self, remains: bool) -> Result<()> {
+        let (engine, table) = (self.engine, &self.row.table);
+        if engine.connection.changes() > 0 {
+            return Ok(());
+        }
+        let exists = table.statements.row_exists.lend()?.query_row(&self.row.key_values(), |_| Ok(()))?.is_some();
+        if exists == remains && (!remains || table.columns.is_empty()) {
+            return Ok(());
+        }
+        let what = if remains { "write" } else { "delete" };
+        Err(Error::constraint(format!(
+            "the table ignored the {what}: a trigger or a constraint of its does not let it pass"
+        )))
     }
 
     /// Writes the user's table; the triggers that record local writes look away meanwhile.
