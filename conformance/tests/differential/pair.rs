@@ -2,7 +2,7 @@
 
 use crate::differences::{self, Verdict};
 use crate::script::{Action, Kind, Place, Rules, Script, Step};
-use crate::state::{self, plain, sorted};
+use crate::state::{self, Questions, plain, sorted};
 use rejoin_conformance::{Answer, Ran, Random, Row, Session, Statement};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -86,6 +86,7 @@ pub struct Pair<'a> {
     pub theirs: &'a mut Side,
     pub rules: Rules,
     pub connections: BTreeMap<(usize, usize), Connection>,
+    questions: Questions,
     /// The steps, in words, for the one who has to find out.
     pub log: Vec<String>,
 }
@@ -97,7 +98,14 @@ impl<'a> Pair<'a> {
     /// Runs a script on new files.
     pub fn run(ours: &'a mut Side, theirs: &'a mut Side, script: &Script) -> (Result<(), Difference>, Vec<String>) {
         let rules = script.rules;
-        let mut pair = Pair { ours, theirs, rules, connections: BTreeMap::new(), log: Vec::new() };
+        let mut pair = Pair {
+            ours,
+            theirs,
+            rules,
+            connections: BTreeMap::new(),
+            questions: Questions::default(),
+            log: Vec::new(),
+        };
         pair.open_all();
         let mut result = Ok(());
         for (number, step) in script.steps.iter().enumerate() {
@@ -226,6 +234,14 @@ impl<'a> Pair<'a> {
         Verdict::Equal
     }
 
+    /// Runs statements on both engines at once.
+    pub fn both(&mut self, place: Place, statements: &[Statement]) -> (Ran, Ran) {
+        let connection = name(place);
+        self.ours.session.start_running(&connection, statements);
+        self.theirs.session.start_running(&connection, statements);
+        (self.ours.session.finish_running(), self.theirs.session.finish_running())
+    }
+
     fn statement(&mut self, place: Place, kind: Kind, sql: &str) -> Outcome {
         if kind == Kind::Merge {
             return self.merge_by(place, plain(sql));
@@ -234,8 +250,7 @@ impl<'a> Pair<'a> {
             return Ok(Verdict::Equal);
         }
         let before = differences::Before::read(self, place, sql);
-        let ours = self.ours.run(place, &[plain(sql)]);
-        let theirs = self.theirs.run(place, &[plain(sql)]);
+        let (ours, theirs) = self.both(place, &with_counts(plain(sql)));
         let differs = match kind {
             Kind::Read | Kind::Write => {
                 state::answers(&ours.answers[0].clone().map(sorted), &theirs.answers[0].clone().map(sorted))
@@ -248,7 +263,7 @@ impl<'a> Pair<'a> {
         self.after(place, kind, &ours, &theirs)?;
         before.make_equal(self, place, kind, sql, &ours);
         if kind == Kind::Write && ours.answers[0].is_ok() {
-            self.compare_counts(place)?;
+            self.compare_counts(place, &ours, &theirs)?;
         }
         self.settle_after(place, kind);
         Ok(Verdict::Equal)
@@ -280,12 +295,12 @@ impl<'a> Pair<'a> {
     }
 
     /// What a statement tells its own connection.
-    fn compare_counts(&mut self, place: Place) -> Result<(), String> {
-        let in_transaction = self.state(place).in_transaction;
+    fn compare_counts(&mut self, place: Place, ours: &Ran, theirs: &Ran) -> Result<(), String> {
         // A changed key takes more numbers here.
-        let seq_counts = in_transaction && !self.rules.many_keys;
-        for (what, sql) in COUNTS {
-            let (ours, theirs) = (self.ours.number(place, sql), self.theirs.number(place, sql));
+        let seq_counts = self.state(place).in_transaction && !self.rules.many_keys;
+        for (number, (what, _)) in COUNTS.into_iter().enumerate() {
+            let count = |ran: &Ran| ran.answers[number + 1].clone().map(|rows| rows[0][0].integer());
+            let (Ok(ours), Ok(theirs)) = (count(ours), count(theirs)) else { return Err(format!("{what} failed")) };
             let expected = if what == "rows impacted" { ours + self.state(place).residue } else { ours };
             // Outside of a transaction the number is that of no event.
             if expected != theirs && (what != "seq" || seq_counts) {
@@ -301,9 +316,9 @@ impl<'a> Pair<'a> {
             return Ok(());
         }
         let connection = name(place);
-        let read = if self.rules.many_keys { state::read_rows } else { state::read };
-        let ours = read(&mut self.ours.session, &connection);
-        let theirs = read(&mut self.theirs.session, &connection);
+        let sessions = [&mut self.ours.session, &mut self.theirs.session];
+        let states = self.questions.ask(sessions, [&connection, &connection]);
+        let [ours, theirs] = if self.rules.many_keys { states.map(state::rows_only) } else { states };
         match state::difference(&ours, &theirs) {
             None => Ok(()),
             Some(what) => Err(format!("over connection {connection}: {what}")),
@@ -390,7 +405,7 @@ impl<'a> Pair<'a> {
     }
 
     fn merge_by(&mut self, place: Place, insert: Statement) -> Outcome {
-        let insert = [insert];
+        let insert = with_counts(insert);
         let ours = self.ours.run(place, &insert);
         let theirs = differences::merge_at_original(self, place, &insert);
         let (our_answer, their_answer) = (&ours.answers[0], &theirs.answers[0]);
@@ -404,7 +419,7 @@ impl<'a> Pair<'a> {
             self.state(place).residue = 0;
         }
         if their_answer.is_ok() {
-            self.compare_counts(place)?;
+            self.compare_counts(place, &ours, &theirs)?;
         }
         self.settle(place);
         Ok(Verdict::Equal)
@@ -414,31 +429,34 @@ impl<'a> Pair<'a> {
 
     /// At the end each engine opens the other's files and shows what the other showed.
     fn exchange(&mut self) -> Result<(), String> {
-        for place in self.places() {
-            if self.state(place).in_transaction {
-                return Ok(());
-            }
+        if self.places().into_iter().any(|place| self.state(place).in_transaction) {
+            return Ok(());
         }
         let folder = tempfile::tempdir().expect("a temporary folder");
+        let paths = ["ours", "theirs"].map(|name| folder.path().join(name));
         for database in 0..self.rules.databases {
             let place = Place { database, connection: 0 };
             self.settle(place);
-            let shown = state::read(&mut self.ours.session, &name(place));
-            let path = folder.path().join("file.db");
-            for ours_at_theirs in [true, false] {
-                let (from, to) = match ours_at_theirs {
-                    true => (&mut *self.ours, &mut *self.theirs),
-                    false => (&mut *self.theirs, &mut *self.ours),
-                };
-                let copy = to.file(database + COPY);
-                from.export(place, &path);
-                to.session.import(&copy, &path);
-                to.session.open("copy", &copy, &[]);
-                let copied = state::read(&mut to.session, "copy");
-                to.session.close("copy");
-                to.session.forget(&copy);
-                if let Some(what) = state::difference(&shown, &copied) {
-                    return Err(format!("the file of database {database}, ours at theirs {ours_at_theirs}: {what}"));
+            self.ours.export(place, &paths[0]);
+            self.theirs.export(place, &paths[1]);
+            for (side, path) in [(&mut *self.ours, &paths[1]), (&mut *self.theirs, &paths[0])] {
+                let copy = side.file(database + COPY);
+                side.session.import(&copy, path);
+                side.session.open("copy", &copy, &[]);
+            }
+            let connection = name(place);
+            let sessions = [&mut self.ours.session, &mut self.theirs.session];
+            let here = self.questions.ask(sessions, [&connection, "copy"]);
+            let sessions = [&mut self.ours.session, &mut self.theirs.session];
+            let there = self.questions.ask(sessions, ["copy", &connection]);
+            for side in [&mut *self.ours, &mut *self.theirs] {
+                side.session.close("copy");
+                let copy = side.file(database + COPY);
+                side.session.forget(&copy);
+            }
+            for (what, [ours, theirs]) in [("ours", here), ("theirs", there)] {
+                if let Some(difference) = state::difference(&ours, &theirs) {
+                    return Err(format!("the file of database {database}, written by {what}: {difference}"));
                 }
             }
         }
@@ -471,8 +489,13 @@ impl Pair<'_> {
                 }
             }
         }
-        let states: Vec<_> =
-            places.iter().map(|place| state::read_rows(&mut self.ours.session, &name(*place))).collect();
+        let mut states = Vec::new();
+        for place in &places {
+            let connection = name(*place);
+            let sessions = [&mut self.ours.session, &mut self.theirs.session];
+            let [ours, _] = self.questions.ask(sessions, [&connection, &connection]);
+            states.push(state::rows_only(ours));
+        }
         let mut apart = states.windows(2).filter_map(|pair| state::difference(&pair[0], &pair[1]));
         apart.next().map_or(Ok(()), |what| Err(format!("databases of the built-in engine end apart: {what}")))
     }
@@ -506,6 +529,11 @@ fn chosen(records: Vec<Row>, random: &mut Random, in_order: bool) -> Vec<Row> {
     }
     some.truncate(60);
     some
+}
+
+/// The statement, and after it what it tells its own connection.
+fn with_counts(statement: Statement) -> Vec<Statement> {
+    std::iter::once(statement).chain(COUNTS.iter().map(|(_, sql)| plain(sql))).collect()
 }
 
 /// Whether a comparison after the step can show anything new.
