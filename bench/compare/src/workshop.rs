@@ -24,7 +24,12 @@ pub struct Workshop {
     bases: RefCell<HashMap<(System, Base, Shape), PathBuf>>,
     tellers: RefCell<HashMap<(Told, Shape), Teller>>,
     records: RefCell<HashMap<(Told, Shape), Rc<Vec<Record>>>>,
+    packages: RefCell<HashMap<Addressed, Packages>>,
 }
+
+/// What is told, to whom, and how many changes a package takes at most.
+type Addressed = (Told, Shape, Vec<u8>, Option<usize>);
+type Packages = Rc<Vec<Vec<u8>>>;
 
 /// What another database has to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,7 +55,7 @@ pub enum Input {
     Rows(Vec<Vec<Value>>),
     /// Rows, and changes of them.
     Records(Rc<Vec<Record>>),
-    Packages(Vec<Vec<u8>>),
+    Packages(Packages),
     Nothing,
 }
 
@@ -64,6 +69,7 @@ impl Workshop {
             bases: RefCell::default(),
             tellers: RefCell::default(),
             records: RefCell::default(),
+            packages: RefCell::default(),
         }
     }
 
@@ -239,7 +245,11 @@ impl Workshop {
         shape: Shape,
         receiver: &[u8],
         package_changes_max: Option<usize>,
-    ) -> Outcome<Vec<Vec<u8>>> {
+    ) -> Outcome<Packages> {
+        let addressed = (told, shape, receiver.to_vec(), package_changes_max);
+        if let Some(packages) = self.packages.borrow().get(&addressed) {
+            return Ok(packages.clone());
+        }
         let teller = self.teller(told, shape)?;
         let peer = self.open(System::Streams, &teller.file, TempStore::Memory)?;
         let since = if teller.since == 0 { Cursor::BEGINNING } else { Cursor::end_of_version(teller.since) };
@@ -254,6 +264,8 @@ impl Workshop {
         }
         drop(outbound);
         peer.close()?;
+        let packages = Rc::new(packages);
+        self.packages.borrow_mut().insert(addressed, packages.clone());
         Ok(packages)
     }
 
