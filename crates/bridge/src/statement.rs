@@ -217,12 +217,18 @@ impl Statement {
         values: &[ValueRef<'_>],
         mut read: impl FnMut(&Statement) -> Result<T>,
     ) -> Result<Vec<T>> {
+        let mut rows = Vec::new();
+        self.each(values, |row| read(row).map(|value| rows.push(value)))?;
+        Ok(rows)
+    }
+
+    /// Binds, shows each row to `read` and resets.
+    pub fn each(&mut self, values: &[ValueRef<'_>], mut read: impl FnMut(&Statement) -> Result<()>) -> Result<()> {
         self.with_bound(values, |statement| {
-            let mut rows = Vec::new();
             while statement.step()? {
-                rows.push(read(statement)?);
+                read(statement)?;
             }
-            Ok(rows)
+            Ok(())
         })
     }
 }

@@ -1,3 +1,4 @@
+use crate::affinity::KeyForm;
 use crate::sql;
 use crate::statements::Statements;
 use rejoin_bridge::{Connection, Error, Result, ValueRef};
@@ -19,6 +20,8 @@ pub(crate) struct Tracked {
     pub(crate) index: i64,
     /// Its key columns, in the order of the primary key.
     pub(crate) keys: Vec<String>,
+    /// How it stores the values of a key.
+    pub(crate) key_form: KeyForm,
     /// Its other columns, in the order of the table.
     pub(crate) columns: Vec<String>,
     /// Whether its schema is still the one that is tracked.
@@ -76,7 +79,8 @@ impl Tracked {
         let state = state(connection, &name, &keys, &columns)?;
         let has_version_index = exists(connection, "index", &sql::clock_index_name(&name))?;
         let statements = Statements::new(connection, &name, &keys, &columns);
-        Ok(Tracked { name, index, keys, columns, state, has_version_index, statements })
+        let key_form = key_form(connection, &name)?;
+        Ok(Tracked { name, index, keys, key_form, columns, state, has_version_index, statements })
     }
 
     /// Fails unless rows of the table can be written and recorded.
@@ -107,12 +111,21 @@ impl Tracked {
 pub(crate) struct Column {
     pub(crate) name: String,
     pub(crate) key_place: i64,
+    declared_type: String,
 }
 
 pub(crate) fn column_names(connection: &Connection, table: &str) -> Result<Vec<Column>> {
-    connection
-        .cached(sql::COLUMN_NAMES)?
-        .query(&[table.into()], |row| Ok(Column { name: row.column_text(0), key_place: row.column_i64(1) }))
+    connection.cached(sql::COLUMN_NAMES)?.query(&[table.into()], |row| {
+        Ok(Column { name: row.column_text(0), key_place: row.column_i64(1), declared_type: row.column_text(2) })
+    })
+}
+
+fn key_form(connection: &Connection, table: &str) -> Result<KeyForm> {
+    let mut keys = column_names(connection, table)?;
+    keys.retain(|column| column.key_place > 0);
+    keys.sort_by_key(|column| column.key_place);
+    let strict = connection.cached(sql::IS_STRICT)?.query_row(&[table.into()], |_| Ok(()))?.is_some();
+    Ok(KeyForm::new(connection, keys.iter().map(|column| column.declared_type.as_str()), strict))
 }
 
 /// The key columns in the order of the primary key, and the others in that of the table. Generated columns are in

@@ -9,15 +9,21 @@
 
 #![forbid(unsafe_code)]
 
+mod affinity;
+mod automigrate;
 mod backfill;
 mod catalogue;
 mod changes;
+mod clset;
+mod config;
 mod database;
 mod eligible;
 mod engine;
+mod fractional;
 mod functions;
 mod local_write;
 mod schema;
+pub mod schema_text;
 mod sql;
 mod statements;
 mod unpack;
@@ -40,7 +46,8 @@ pub fn register(connection: &Connection) -> Result<()> {
     let engine = engine::Engine::attach(connection)?;
     connection.state(Attached::default).0.get_or_init(|| engine.clone());
     functions::register(&engine)?;
-    connection.create_module("crsql_changes", changes::ChangesModule(engine))?;
+    connection.create_module("crsql_changes", changes::ChangesModule(engine.clone()))?;
+    connection.create_module("clset", clset::ClsetModule(engine))?;
     connection.create_module("crsql_unpack_columns", unpack::UnpackModule)
 }
 

@@ -1,9 +1,10 @@
 //! What the triggers of a tracked table call: the clock rows of a local write, in the same transaction as the write.
 
 use crate::catalogue::Tracked;
-use crate::engine::Engine;
+use crate::engine::{Engine, Origin};
 use crate::values::{stored_alike, to_change};
 use rejoin_bridge::{Call, Error, Output, Result, Slot, ValueRef};
+use rejoin_change::SENTINEL;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -13,6 +14,7 @@ pub(crate) fn after_insert(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Outpu
     let write = Write::begin(engine, call)?;
     let table = &*write.table;
     let keys = write.values(1, table.keys.len(), 1 + table.keys.len())?;
+    write.check_origin(&keys, true)?;
     let (key, existed) = add_or_find_key(engine, table, &keys)?;
     if table.columns.is_empty() {
         write.sentinel(&table.statements.created, key)?;
@@ -37,6 +39,7 @@ pub(crate) fn after_update(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Outpu
     let new_columns = write.values(1 + 2 * keys, columns, expected)?;
     let old_columns = write.values(1 + 2 * keys + columns, columns, expected)?;
 
+    write.check_origin(&new_keys, true)?;
     let changed: Vec<usize> = (0..columns).filter(|i| !stored_alike(new_columns[*i], old_columns[*i])).collect();
     let key_changed = new_keys.iter().zip(&old_keys).any(|(new, old)| differ(*new, *old));
     if changed.is_empty() && !key_changed {
@@ -61,6 +64,7 @@ pub(crate) fn after_delete(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Outpu
     let write = Write::begin(engine, call)?;
     let table = &*write.table;
     let keys = write.values(1, table.keys.len(), 1 + table.keys.len())?;
+    write.check_origin(&keys, false)?;
     let (key, _) = write.key(&keys)?;
     write.sentinel(&table.statements.deleted, key)?;
     table.statements.drop_cells.lend()?.run(&[key.into()])?;
@@ -76,6 +80,7 @@ struct Write<'a> {
     engine: &'a Engine,
     call: &'a Call<'a>,
     table: Rc<Tracked>,
+    origin: Origin,
 }
 
 impl<'a> Write<'a> {
@@ -83,11 +88,12 @@ impl<'a> Write<'a> {
         if call.is_empty() {
             return Err(Error::failed("expected at least 1 argument"));
         }
+        let origin = engine.origin_of_write()?;
         engine.begin_write()?;
         let name = call.arg(0).as_str().unwrap_or_default();
         let table = engine.table(name)?.ok_or_else(|| Error::failed(format!("table {name} not found")))?;
         table.check_writable()?;
-        Ok(Write { engine, call, table })
+        Ok(Write { engine, call, table, origin })
     }
 
     /// Some of the arguments, of which `expected` are wanted altogether.
@@ -102,6 +108,36 @@ impl<'a> Write<'a> {
             )));
         }
         Ok((first..first + count).map(|i| self.call.arg(i)).collect())
+    }
+
+    /// Fails where the row that was written is one of an attached database. Where the transaction may write several, the
+    /// row tells: it `remains` in the main database or has gone from it.
+    fn check_origin(&self, keys: &[ValueRef<'_>], remains: bool) -> Result<()> {
+        let here = match self.origin {
+            Origin::Main => true,
+            Origin::Elsewhere => false,
+            Origin::Unknown => {
+                let exists = self.table.statements.row_exists.lend()?.query_row(keys, |_| Ok(()))?.is_some();
+                exists == remains && (remains || self.is_recorded_alive(keys)?)
+            }
+        };
+        if here {
+            return Ok(());
+        }
+        Err(Error::failed(format!(
+            "no row of table {} in the main database was written: a tracked table of an attached database can be written \
+             only by a connection that opens its file as the main one, where the write is recorded",
+            self.table.name
+        )))
+    }
+
+    fn is_recorded_alive(&self, keys: &[ValueRef<'_>]) -> Result<bool> {
+        let values: Vec<ValueRef<'_>> = keys.iter().copied().chain([SENTINEL.into()]).collect();
+        let alive = self.table.statements.standing.lend()?.query_row(&values, |found| {
+            let causal_length = if found.column(1).is_null() { found.column_i64(3) } else { found.column_i64(1) };
+            Ok(causal_length % 2 == 1)
+        })?;
+        Ok(alive.unwrap_or(false))
     }
 
     /// The number that stands for a key here, and whether the key was known.

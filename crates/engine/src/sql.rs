@@ -1,6 +1,11 @@
 //! Every SQL text of the engine: one function per statement. Names are quoted by [`quote`], texts by [`literal`].
 //!
+//! Those of ordered tables and of migrations have modules of their own.
+//!
 //! Everything lives in the schema `main`; names are qualified, so that temporary tables cannot stand in the way.
+
+pub(crate) mod fractional;
+pub(crate) mod migration;
 
 /// An identifier, quoted.
 pub(crate) fn quote(name: &str) -> String {
@@ -84,10 +89,16 @@ pub(crate) const CREATE_SITE_ID: &str =
 pub(crate) const CREATE_SITE_ID_INDEX: &str =
     "CREATE UNIQUE INDEX IF NOT EXISTS main.crsql_site_id_site_id ON \"crsql_site_id\" (site_id)";
 pub(crate) const DATABASE_OBJECTS: &str = "SELECT name FROM main.sqlite_master WHERE name IN \
-     ('crsql_tracked_peers', 'crsql_master', 'crsql_site_id', 'crsql_site_id_site_id', 'crsql_db_versions')";
+     ('crsql_tracked_peers', 'crsql_master', 'crsql_site_id', 'crsql_site_id_site_id', 'crsql_db_versions', \
+     'crsql_site_id_insert_trig', 'crsql_site_id_update_trig', 'crsql_site_id_delete_trig')";
 pub(crate) const READ_MASTER: &str = "SELECT value FROM main.crsql_master WHERE key = ?1";
 pub(crate) const WRITE_MASTER: &str =
     "INSERT INTO main.crsql_master (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+/// (value) -> the value as text.
+pub(crate) const AS_TEXT: &str = "SELECT CAST(?1 AS TEXT)";
+/// (value) -> what the column `value` of crsql_master, whose affinity is NUMERIC, stores of it.
+pub(crate) const AS_NUMERIC: &str =
+    "SELECT CASE WHEN typeof(?1) IN ('text', 'real') AND CAST(?1 AS NUMERIC) = ?1 THEN CAST(?1 AS NUMERIC) ELSE ?1 END";
 pub(crate) const OWN_SITE_ID: &str = "SELECT site_id FROM main.crsql_site_id WHERE ordinal = 0";
 pub(crate) const ADD_OWN_SITE_ID: &str = "INSERT INTO main.crsql_site_id (site_id, ordinal) VALUES (?1, 0)";
 pub(crate) const SITE_ORDINAL: &str = "SELECT ordinal FROM main.crsql_site_id WHERE site_id = ?1";
@@ -100,12 +111,18 @@ pub(crate) const SCHEMA_VERSION: &str = "PRAGMA main.schema_version";
 
 pub(crate) const CLOCK_TABLES: &str = "SELECT name FROM main.sqlite_master WHERE type = 'table' \
      AND name GLOB '?*__crsql_clock' ORDER BY rowid";
-pub(crate) const COLUMN_NAMES: &str = "SELECT name, pk FROM pragma_table_info(?1, 'main') ORDER BY cid";
+pub(crate) const COLUMN_NAMES: &str = "SELECT name, pk, type FROM pragma_table_info(?1, 'main') ORDER BY cid";
+pub(crate) const IS_STRICT: &str = "SELECT 1 FROM pragma_table_list(?1) WHERE schema = 'main' AND strict = 1";
+pub(crate) const IS_ANOTHER_ATTACHED: &str = "SELECT 1 FROM pragma_database_list WHERE seq > 1";
 pub(crate) const INDEX_COLUMNS: &str = "SELECT name FROM pragma_index_info(?1, 'main') ORDER BY seqno";
 pub(crate) const TABLE_SQL: &str =
     "SELECT name, sql FROM main.sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
 pub(crate) const TRIGGER: &str = "SELECT tbl_name, sql FROM main.sqlite_master WHERE type = 'trigger' AND name = ?1";
 pub(crate) const OBJECT_EXISTS: &str = "SELECT 1 FROM main.sqlite_master WHERE type = ?1 AND name = ?2";
+
+/// Name, NOT NULL, default, and whether it is generated, of every column that is not hidden.
+pub(crate) const SHOWN_COLUMNS: &str = "SELECT name, \"notnull\", dflt_value, hidden > 1 \
+     FROM pragma_table_xinfo(?1, 'main') WHERE hidden <> 1 ORDER BY cid";
 
 /// The column names that the clock rows of the lowest and the highest key speak of.
 pub(crate) fn sampled_column_names(table: &str) -> String {
@@ -122,6 +139,9 @@ pub(crate) const HAS_OTHER_UNIQUE_INDEX: &str =
     "SELECT 1 FROM pragma_index_list(?1, 'main') WHERE \"unique\" = 1 AND origin <> 'pk'";
 pub(crate) const KEY_COLUMN_COUNTS: &str = "SELECT count(*), coalesce(sum(\"notnull\" <> 0), 0) \
      FROM pragma_table_info(?1, 'main') WHERE pk > 0";
+/// The collations by which the index of a primary key compares; none where the key is the rowid.
+pub(crate) const KEY_COLLATIONS: &str = "SELECT x.name, x.coll FROM pragma_index_list(?1, 'main') AS i, \
+     pragma_index_xinfo(i.name, 'main') AS x WHERE i.origin = 'pk' AND x.\"key\" = 1 ORDER BY x.seqno";
 pub(crate) const HAS_FOREIGN_KEY: &str = "SELECT 1 FROM pragma_foreign_key_list(?1, 'main')";
 pub(crate) const HAS_REQUIRED_COLUMN: &str = "SELECT 1 FROM pragma_table_xinfo(?1, 'main') \
      WHERE pk = 0 AND \"notnull\" <> 0 AND dflt_value IS NULL AND hidden = 0";
@@ -129,6 +149,16 @@ pub(crate) const COLUMN_DEFAULTS: &str =
     "SELECT name, \"notnull\", dflt_value FROM pragma_table_info(?1, 'main') WHERE pk = 0 ORDER BY cid";
 
 // Tracking a table.
+
+/// A table of the user, with the definitions as they were given. A comment may end them.
+pub(crate) fn create_table(table: &str, definitions: &str) -> String {
+    let line_end = if definitions.contains("--") { "\n" } else { "" };
+    format!("CREATE TABLE {} ({definitions}{line_end})", main(table))
+}
+
+pub(crate) fn drop_table(table: &str) -> String {
+    format!("DROP TABLE IF EXISTS {}", main(table))
+}
 
 pub(crate) fn create_clock(table: &str) -> String {
     format!(
@@ -329,16 +359,9 @@ pub(crate) fn standing(table: &str, keys: &[String]) -> String {
     )
 }
 
-/// (keys) -> the key, then column and col_version of each clock row; one row without them where there is none.
-pub(crate) fn row_clock(table: &str, keys: &[String]) -> String {
-    let matching = keys.iter().enumerate().map(|(i, key)| format!("p.{} IS ?{}", quote(key), i + 1));
-    format!(
-        "SELECT p.__crsql_key, c.col_name, c.col_version FROM {lookaside} AS p LEFT JOIN {clock} AS c \
-         ON c.key = p.__crsql_key WHERE {matching}",
-        lookaside = lookaside(table),
-        clock = clock(table),
-        matching = matching.collect::<Vec<_>>().join(" AND ")
-    )
+/// (key) -> column and col_version of each clock row.
+pub(crate) fn row_clock(table: &str) -> String {
+    format!("SELECT col_name, col_version FROM {} WHERE key = ?1", clock(table))
 }
 
 /// (key, column) -> the site id of the cell's author; NULL where the ordinal stands for nobody.
@@ -451,7 +474,18 @@ pub(crate) fn zero_cells(table: &str) -> String {
     format!("UPDATE {} SET col_version = 0, db_version = ?2 WHERE key = ?1 AND col_name <> '-1'", clock(table))
 }
 
+// Values as a column of some affinity stores them. A comparison with a number makes a number of a text that is one, and
+// leaves any other as it is.
+
+pub(crate) const AS_NUMBER: &str = "SELECT iif(CAST(?1 AS NUMERIC) = ?1, CAST(?1 AS NUMERIC), ?1)";
+pub(crate) const AS_REAL: &str = "SELECT iif(typeof(?1) = 'integer' OR CAST(?1 AS NUMERIC) = ?1, CAST(?1 AS REAL), ?1)";
+
 // The user's rows.
+
+/// (keys): whether there is such a row.
+pub(crate) fn row_exists(table: &str, keys: &[String]) -> String {
+    format!("SELECT 1 FROM {} WHERE {}", main(table), keys_match(keys, "=", 1))
+}
 
 /// (keys) -> one cell.
 pub(crate) fn read_cell(table: &str, keys: &[String], column: &str) -> String {
@@ -463,23 +497,29 @@ pub(crate) fn read_cells(table: &str, keys: &[String], columns: &[String]) -> St
     format!("SELECT {} FROM {} WHERE {}", list(columns, quote), main(table), keys_match(keys, "=", 1))
 }
 
-/// (keys, values): writes some columns of a row, and the row if it is not there.
+/// (keys, values): writes some columns of a row, and the row if it is not there. The values are named by their numbers,
+/// since the table itself may be called "excluded".
 pub(crate) fn upsert_row(table: &str, keys: &[String], columns: &[&String]) -> String {
     format!(
-        "INSERT INTO {} ({keys}, {columns}) VALUES ({}) ON CONFLICT ({keys}) DO UPDATE SET {set}",
+        "INSERT INTO {} ({names}, {columns}) VALUES ({}) ON CONFLICT ({names}) DO UPDATE SET {set}",
         main(table),
         parameters(keys.len() + columns.len()),
-        keys = list(keys, quote),
+        names = list(keys, quote),
         columns = list(columns.iter().copied(), quote),
-        set = list(columns.iter().copied(), |column| format!("{0} = excluded.{0}", quote(column)))
+        set = assignments(columns, keys.len() + 1)
     )
 }
 
 /// (keys, values): writes some columns of a row that is there.
 pub(crate) fn update_row(table: &str, keys: &[String], columns: &[&String]) -> String {
-    let set = columns.iter().zip(keys.len() + 1..).map(|(column, place)| format!("{} = ?{place}", quote(column)));
-    let set = set.collect::<Vec<_>>().join(", ");
+    let set = assignments(columns, keys.len() + 1);
     format!("UPDATE {} SET {set} WHERE {}", main(table), keys_match(keys, "=", 1))
+}
+
+/// `"a" = ?3, "b" = ?4`, with any first number.
+fn assignments(columns: &[&String], first: usize) -> String {
+    let terms = columns.iter().zip(first..).map(|(column, place)| format!("{} = ?{place}", quote(column)));
+    terms.collect::<Vec<_>>().join(", ")
 }
 
 /// (keys): a row of defaults, where there is none.

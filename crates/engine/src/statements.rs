@@ -26,6 +26,7 @@ pub(crate) struct Statements {
     /// By column.
     pub(crate) read_cell: Vec<Slot>,
     pub(crate) read_cells: Slot,
+    pub(crate) row_exists: Slot,
     pub(crate) add_row: Slot,
     pub(crate) delete_row: Slot,
     row_writes: RowWrites,
@@ -45,7 +46,7 @@ impl Statements {
             add_key: slot(sql::add_key(table, keys)),
             read_key: slot(sql::read_key(table, keys)),
             standing: slot(sql::standing(table, keys)),
-            row_clock: slot(sql::row_clock(table, keys)),
+            row_clock: slot(sql::row_clock(table)),
             cells_of_key: slot(sql::cells_of_key(table)),
             site_of_cell: slot(sql::site_of_cell(table)),
             add_cell: slot(sql::add_cell(table)),
@@ -60,6 +61,7 @@ impl Statements {
             set_clock_row: slot(sql::set_clock_row(table)),
             read_cell: columns.iter().map(|column| slot(sql::read_cell(table, keys, column))).collect(),
             read_cells: slot(sql::read_cells(table, keys, columns)),
+            row_exists: slot(sql::row_exists(table, keys)),
             add_row: slot(sql::add_row(table, keys)),
             delete_row: slot(sql::delete_row(table, keys)),
             row_writes: RowWrites {

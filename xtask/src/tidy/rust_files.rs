@@ -32,7 +32,11 @@ pub fn check(path: &str, source: &str) -> Vec<Complaint> {
     for (index, line) in text.code.lines().enumerate() {
         let number = index + 1;
         if !unsafe_allowed && has_word(line, "unsafe") {
-            complaints.push(Complaint::new(path, number, "`unsafe` belongs in crates/bridge, extension and bench/original only"));
+            complaints.push(Complaint::new(
+                path,
+                number,
+                "`unsafe` belongs in crates/bridge, extension and bench/original only",
+            ));
         }
         for name in LEFT_BEHIND {
             if has_macro(line, name) {

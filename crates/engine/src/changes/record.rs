@@ -1,13 +1,11 @@
 use super::{CID, CL, COL_VERSION, DB_VERSION, PK, SEQ, SITE_ID, TABLE, VAL};
 use crate::catalogue::Tracked;
+use crate::eligible::NAME_BYTES_MAX;
 use crate::engine::Engine;
 use crate::values::from_change;
 use rejoin_bridge::{Columns, Error, Result, ValueRef};
 use rejoin_change::{Arriving, COUNTER_MAX, Change, PackedKey, SENTINEL, Value};
 use std::rc::Rc;
-
-/// The longest table or column name that is taken from a peer, in bytes.
-const NAME_BYTES_MAX: usize = 2048;
 
 /// The longest site id that is taken from a peer, in bytes. The original takes shorter ones too.
 const SITE_ID_BYTES_MAX: usize = 16;
@@ -119,9 +117,9 @@ pub(super) fn table(engine: &Engine, name: &[u8]) -> Result<Rc<Tracked>> {
     Ok(table)
 }
 
-/// The values of a key that a peer gave, as many as the table's key has, none of them NULL.
+/// The values of a key that a peer gave, as the table stores them: as many as its key has, none of them NULL.
 pub(super) fn key_values(table: &Tracked, packed: &[u8]) -> Result<Vec<Value>> {
-    let keys = PackedKey::unpack(packed).map_err(|error| Error::failed(error.to_string()))?;
+    let mut keys = PackedKey::unpack(packed).map_err(|error| Error::failed(error.to_string()))?;
     if keys.len() != table.keys.len() {
         let (given, wanted) = (keys.len(), table.keys.len());
         return Err(Error::failed(format!("the primary key has {given} values, the table's has {wanted}")));
@@ -130,6 +128,7 @@ pub(super) fn key_values(table: &Tracked, packed: &[u8]) -> Result<Vec<Value>> {
     if keys.contains(&Value::Null) {
         return Err(Error::failed("a value of the primary key is NULL"));
     }
+    table.key_form.apply(&mut keys)?;
     Ok(keys)
 }
 

@@ -5,7 +5,7 @@ use super::record::{Incoming, key_values};
 use super::sites::SiteOrdinals;
 use crate::catalogue::Tracked;
 use crate::engine::Engine;
-use crate::local_write::find_or_add_key;
+use crate::local_write::{find_key, find_or_add_key};
 use crate::values::{to_bridge, to_change};
 use rejoin_bridge::{Error, Result, Slot, ValueRef};
 use rejoin_change::{CellClock, RowClock, SENTINEL, Standing, Tie, Value, Verdict, decide};
@@ -52,23 +52,24 @@ impl OpenRow {
     /// Reads the clocks of all cells.
     fn read_all(&mut self) -> Result<()> {
         let table = self.table.clone();
+        if self.key.is_none() {
+            self.key = find_key(&table, &self.key_values())?;
+        }
+        let Some(key) = self.key else { return Ok(()) };
         let mut clock = RowClock::unknown(table.columns.len());
-        let (mut key, mut causal_length) = (None, 0);
-        table.statements.row_clock.lend()?.query(&self.key_values(), |found| {
-            key = Some(found.column_i64(0));
-            let Some(name) = found.column(1).as_bytes() else { return Ok(()) };
+        let (mut sentinel, mut recorded) = (None, false);
+        let mut statement = table.statements.row_clock.lend()?;
+        statement.each(&[key.into()], |found| {
+            recorded = true;
+            let (name, version) = (found.column(0).as_bytes().unwrap_or_default(), found.column_i64(1));
             if name == SENTINEL.as_bytes() {
-                causal_length = found.column_i64(2);
-            } else {
-                causal_length = causal_length.max(1);
-                if let Some(column) = table.column_index(name) {
-                    clock.set_cell(column, CellClock::At(found.column_i64(2)));
-                }
+                sentinel = Some(version);
+            } else if let Some(column) = table.column_index(name) {
+                clock.set_cell(column, CellClock::At(version));
             }
             Ok(())
         })?;
-        self.key = key;
-        self.clock = clock.with_causal_length(causal_length);
+        self.clock = clock.with_causal_length(sentinel.unwrap_or(i64::from(recorded)));
         Ok(())
     }
 
