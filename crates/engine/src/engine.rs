@@ -181,7 +181,6 @@ impl Engine {
     }
 
     /// Whether the site decides between equal values of equal versions. Read once in a transaction that writes.
-    #[allow(dead_code, reason = "for the merge rule, which does not ask yet")]
     pub(crate) fn merge_equal_values(&self) -> Result<bool> {
         if let Some(known) = self.merge_equal_values.get() {
             return Ok(known);

@@ -172,11 +172,32 @@ impl<'a> RowMerge<'a> {
             Ok(to_change(incoming.value).merge_order(to_change(row.column(0))))
         })?;
         match values {
+            Some(Ordering::Equal) => Ok(Tie { values: Ordering::Equal, sites: self.site_order(column, incoming)? }),
             Some(values) => Ok(Tie { values, sites: Ordering::Equal }),
             // Cells of a life before this one were never written in it: any write wins.
             None if standing.col_version == Some(0) => Ok(Tie { values: Ordering::Greater, sites: Ordering::Equal }),
             None => Err(Error::failed(format!("could not find row to merge with for tbl {}", table.name))),
         }
+    }
+
+    /// How the author of the incoming write compares with that of the stored one, where authors decide.
+    fn site_order(&self, column: usize, incoming: &Incoming<'_>) -> Result<Ordering> {
+        if !self.engine.merge_equal_values()? {
+            return Ok(Ordering::Equal);
+        }
+        let table = &self.row.table;
+        let cell = [self.row.key.into(), table.columns[column].as_str().into()];
+        let order = table
+            .statements
+            .site_of_cell
+            .lend()?
+            .query_row(&cell, |row| Ok(row.column(0).as_bytes().map(|stored| incoming.site_id.cmp(stored))))?;
+        order.flatten().ok_or_else(|| {
+            Error::failed(format!(
+                "could not find site_id for previous change, cr-sqlite clock table might be corrupt for tbl {}",
+                table.name
+            ))
+        })
     }
 
     fn win(&mut self, column: Option<usize>, change: Incoming<'a>, revive: bool) -> Result<()> {
