@@ -23,13 +23,14 @@ pub struct Workshop {
     rows: usize,
     bases: RefCell<HashMap<(System, Base, Shape), PathBuf>>,
     tellers: RefCell<HashMap<(Told, Shape), Teller>>,
-    records: RefCell<HashMap<(Told, Shape), Rc<Vec<Record>>>>,
+    records: RefCell<HashMap<(Told, Shape), Records>>,
     packages: RefCell<HashMap<Addressed, Packages>>,
 }
 
 /// What is told, to whom, and how many changes a package takes at most.
 type Addressed = (Told, Shape, Vec<u8>, Option<usize>);
 type Packages = Rc<Vec<Vec<u8>>>;
+type Records = Rc<Vec<Record>>;
 
 /// What another database has to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,7 +55,7 @@ struct Teller {
 pub enum Input {
     Rows(Vec<Vec<Value>>),
     /// Rows, and changes of them.
-    Records(Rc<Vec<Record>>),
+    Records(Records),
     Packages(Packages),
     Nothing,
 }
@@ -221,7 +222,7 @@ impl Workshop {
         Ok(teller)
     }
 
-    fn records(&self, told: Told, shape: Shape) -> Outcome<Rc<Vec<Record>>> {
+    fn records(&self, told: Told, shape: Shape) -> Outcome<Records> {
         if let Some(records) = self.records.borrow().get(&(told, shape)) {
             return Ok(records.clone());
         }
