@@ -114,8 +114,8 @@ mod tests {
     fn compared(workload: &str, first: System, second: System, changed: &str) -> Result<(), String> {
         let folder = tempfile::tempdir().expect("a folder");
         let workload = Workload::of_name(workload).expect("is there");
-        let open = |system: System| {
-            let path = folder.path().join(system.word());
+        let open = |number: usize, system: System| {
+            let path = folder.path().join(number.to_string());
             let peer = Peer::open(system, &path, None, TempStore::Memory).expect("opens");
             peer.connection().execute_batch(&workload.shape.create()).expect("a table");
             if peer.replicates() {
@@ -124,7 +124,7 @@ mod tests {
             peer.connection().execute_batch("INSERT INTO item VALUES (1, 'a', 'b', 2, 0.5)").expect("a row");
             peer
         };
-        let peers = [open(first), open(second)];
+        let peers = [open(1, first), open(2, second)];
         peers[1].connection().execute_batch(changed).expect("is changed");
         let done =
             Done { sample: Sample { cpu: Duration::ZERO, wall: Duration::ZERO }, count: 1, packages: Vec::new() };

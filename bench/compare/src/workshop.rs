@@ -299,11 +299,11 @@ impl Conflict {
     }
 
     /// Who is said to have written it. The original that is compared breaks ties by author and not by value, so that the
-    /// greater value gets the greater author and the lesser one the lesser: then both ways agree.
+    /// greater value gets the greatest author there can be and the lesser one the least: then both ways agree.
     fn author(self) -> [u8; 16] {
         match self {
-            Conflict::LosesByValue => [1; 16],
-            _ => [0xfe; 16],
+            Conflict::LosesByValue => [0; 16],
+            _ => [0xff; 16],
         }
     }
 }
