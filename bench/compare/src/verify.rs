@@ -164,7 +164,7 @@ mod tests {
             "pull",
             System::BuiltIn,
             System::BuiltIn,
-            "DELETE FROM item__crsql_clock WHERE col_name = 'score'",
+            "DELETE FROM item__crsql_clock WHERE col_name = 'title'",
         );
         assert!(found.expect_err("differs").contains("4 and 3"));
     }
