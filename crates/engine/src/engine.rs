@@ -13,7 +13,6 @@ pub(crate) struct Engine {
     pub(crate) connection: Connection,
     data_version_statement: Slot,
     schema_version_statement: Slot,
-    has_temporary_trigger: Slot,
     join: OnceCell<TransactionJoin>,
     /// Version of the last committed transaction; none where it has to be read again.
     db_version: Cell<Option<i64>>,
@@ -51,7 +50,6 @@ impl Engine {
             connection: connection.clone(),
             data_version_statement: connection.slot(sql::DATA_VERSION),
             schema_version_statement: connection.slot(sql::SCHEMA_VERSION),
-            has_temporary_trigger: connection.slot(sql::HAS_TEMPORARY_TRIGGER),
             join: OnceCell::new(),
             db_version: Cell::new(None),
             pending: Cell::new(None),
@@ -176,11 +174,6 @@ impl Engine {
 
     pub(crate) fn add_rows_impacted(&self, rows: i64) {
         self.rows_impacted.set(self.rows_impacted.get() + rows);
-    }
-
-    /// Whether this connection has temporary triggers. Making one changes nothing that the catalogue is told by.
-    pub(crate) fn has_temporary_triggers(&self) -> Result<bool> {
-        Ok(self.has_temporary_trigger.lend()?.query_row(&[], |_| Ok(()))?.is_some())
     }
 
     /// What the merge before left, if nobody has undone it since.

@@ -209,7 +209,7 @@ pub(crate) fn find_or_add_key(engine: &Engine, table: &Tracked, keys: &[ValueRef
 }
 
 /// As [`find_or_add_key`], for keys that are usually new.
-fn add_or_find_key(engine: &Engine, table: &Tracked, keys: &[ValueRef<'_>]) -> Result<(i64, bool)> {
+pub(crate) fn add_or_find_key(engine: &Engine, table: &Tracked, keys: &[ValueRef<'_>]) -> Result<(i64, bool)> {
     // The index that notices a known key takes no two NULLs for the same.
     if !keys.iter().any(|key| key.is_null()) {
         table.statements.add_key.lend()?.run(keys)?;

@@ -119,9 +119,6 @@ pub(crate) const INDEX_COLUMNS: &str = "SELECT name FROM pragma_index_info(?1, '
 pub(crate) const TABLE_SQL: &str =
     "SELECT name, sql FROM main.sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
 pub(crate) const TRIGGER: &str = "SELECT tbl_name, sql FROM main.sqlite_master WHERE type = 'trigger' AND name = ?1";
-pub(crate) const TRIGGERS_OF_TABLE: &str =
-    "SELECT name FROM main.sqlite_master WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE";
-pub(crate) const HAS_TEMPORARY_TRIGGER: &str = "SELECT 1 FROM sqlite_temp_master WHERE type = 'trigger' LIMIT 1";
 pub(crate) const OBJECT_EXISTS: &str = "SELECT 1 FROM main.sqlite_master WHERE type = ?1 AND name = ?2";
 
 /// Name, NOT NULL, default, and whether it is generated, of every column that is not hidden.
@@ -373,15 +370,14 @@ pub(crate) fn row_clock(table: &str, keys: &[String]) -> String {
     )
 }
 
-/// (keys, column) -> the key, the cell's col_version and the sentinel; nothing where the cell has no clock row.
-pub(crate) fn cell_clock(table: &str, keys: &[String]) -> String {
+/// (keys, column) -> the key, column and col_version of the cell's clock row and of the sentinel, as far as they are there.
+/// For few columns: passing all clock rows of a row, which the unary plus brings about, costs less than looking for two.
+pub(crate) fn cell_clock(table: &str, keys: &[String], few_columns: bool) -> String {
     format!(
-        "SELECT c.key, c.col_version, (SELECT s.col_version FROM {clock} AS s WHERE s.key = c.key AND s.col_name = '-1') \
-         FROM {clock} AS c WHERE c.key = (SELECT __crsql_key FROM {lookaside} WHERE {keys_match}) AND c.col_name = ?{column}",
-        clock = clock(table),
-        lookaside = lookaside(table),
-        keys_match = keys_match(keys, "IS", 1),
-        column = keys.len() + 1
+        "{} AND {plus}col_name IN ('-1', ?{})",
+        row_clock(table, keys),
+        keys.len() + 1,
+        plus = if few_columns { "+" } else { "" }
     )
 }
 
@@ -544,25 +540,6 @@ pub(crate) fn upsert_row(table: &str, keys: &[String], columns: &[&String]) -> S
         columns = list(columns.iter().copied(), quote),
         set = assignments(columns, keys.len() + 1)
     )
-}
-
-/// (keys, values): a new row with some of its columns; fails where it is there.
-///
-/// OR FAIL saves SQLite the journal with which it could take back what triggers had done before one of them failed. So it
-/// is only for tables without triggers of the application.
-pub(crate) fn add_row_or_fail(table: &str, keys: &[String], columns: &[&String]) -> String {
-    format!(
-        "INSERT OR FAIL INTO {} ({}, {}) VALUES ({})",
-        main(table),
-        list(keys, quote),
-        list(columns.iter().copied(), quote),
-        parameters(keys.len() + columns.len())
-    )
-}
-
-/// (keys, values): as [`update_row`], and for the same tables as [`add_row_or_fail`].
-pub(crate) fn update_row_or_fail(table: &str, keys: &[String], columns: &[&String]) -> String {
-    update_row(table, keys, columns).replacen("UPDATE", "UPDATE OR FAIL", 1)
 }
 
 /// (keys, values): writes some columns of a row that is there.

@@ -43,10 +43,6 @@ pub(crate) struct ColumnSet {
     pub(crate) update: Slot,
     /// For a row that may be there.
     pub(crate) upsert: Slot,
-    /// The same without a journal of the statement's own: see [`sql::add_row_or_fail`].
-    pub(crate) update_or_fail: Slot,
-    /// For a row that is not there.
-    pub(crate) add_or_fail: Slot,
 }
 
 impl Statements {
@@ -58,7 +54,7 @@ impl Statements {
             read_key: slot(sql::read_key(table, keys)),
             standing: slot(sql::standing(table, keys)),
             row_clock: slot(sql::row_clock(table, keys)),
-            cell_clock: slot(sql::cell_clock(table, keys)),
+            cell_clock: slot(sql::cell_clock(table, keys, columns.len() <= FEW_COLUMNS)),
             cells_of_key: slot(sql::cells_of_key(table)),
             site_of_cell: slot(sql::site_of_cell(table)),
             add_cells: slot(sql::add_cells(table, columns)),
@@ -122,13 +118,14 @@ impl ColumnSets {
             add_clock_rows: self.connection.slot(sql::add_clock_rows(&self.table, &by_name)),
             update: slot(sql::update_row),
             upsert: slot(sql::upsert_row),
-            update_or_fail: slot(sql::update_row_or_fail),
-            add_or_fail: slot(sql::add_row_or_fail),
         });
         known.insert(set, statements.clone());
         statements
     }
 }
+
+/// Up to so many columns all clock rows of a row are passed rather than two of them looked for.
+pub(crate) const FEW_COLUMNS: usize = 8;
 
 /// Of how many sets of columns the statements are kept, for one table.
 const COLUMN_SETS_MAX: usize = 64;

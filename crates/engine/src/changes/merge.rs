@@ -27,8 +27,7 @@ pub(super) fn merge(engine: &Rc<Engine>, columns: &Columns<'_>) -> Result<i64> {
         Some(row) => row,
         None => OpenRow::read(&table, packed, &incoming, 1).map_err(explain)?,
     };
-    let temporary_triggers = engine.has_temporary_triggers()?;
-    let mut merge = RowMerge::new(engine, &mut row, &mut sites, std::slice::from_ref(&incoming), temporary_triggers);
+    let mut merge = RowMerge::new(engine, &mut row, &mut sites, std::slice::from_ref(&incoming));
     let effective = merge.merge(0).and_then(|effective| merge.write().map(|()| effective)).map_err(explain)?;
     let number = row.key().filter(|_| effective).map_or(0, |key| rowid(table.index, key));
     let total = engine.connection.total_changes();
@@ -82,7 +81,6 @@ impl ChangeStore for Engine {
 struct Batch<'a> {
     engine: &'a Engine,
     sites: SiteOrdinals,
-    temporary_triggers: bool,
     /// The table of the row before.
     table: Option<Rc<Tracked>>,
 }
@@ -91,8 +89,7 @@ impl<'a> Batch<'a> {
     fn begin(engine: &'a Engine) -> Result<Batch<'a>> {
         engine.begin_write()?;
         drop(engine.take_warm_merge());
-        let temporary_triggers = engine.has_temporary_triggers()?;
-        Ok(Batch { engine, sites: SiteOrdinals::default(), temporary_triggers, table: None })
+        Ok(Batch { engine, sites: SiteOrdinals::default(), table: None })
     }
 
     fn table(&mut self, name: &str) -> Result<Rc<Tracked>> {
@@ -112,7 +109,7 @@ impl<'a> Batch<'a> {
             incoming.push(Incoming::of_change(change, seq)?);
         }
         let mut row = OpenRow::read(&table, first.key.as_bytes(), &incoming[0], changes.len())?;
-        let mut merge = RowMerge::new(self.engine, &mut row, &mut self.sites, &incoming, self.temporary_triggers);
+        let mut merge = RowMerge::new(self.engine, &mut row, &mut self.sites, &incoming);
         let mut effective = 0;
         for place in 0..changes.len() {
             *at = place..place + 1;

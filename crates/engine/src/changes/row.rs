@@ -5,9 +5,10 @@ use super::record::{Incoming, key_values};
 use super::sites::SiteOrdinals;
 use crate::catalogue::Tracked;
 use crate::engine::Engine;
-use crate::local_write::find_or_add_key;
+use crate::local_write::add_or_find_key;
+use crate::statements::FEW_COLUMNS;
 use crate::values::{to_bridge, to_change};
-use rejoin_bridge::{Error, Result, Slot, ValueRef, code};
+use rejoin_bridge::{Error, Result, Slot, ValueRef};
 use rejoin_change::{CellClock, RowClock, SENTINEL, Standing, Tie, Value, Verdict, decide};
 use std::cmp::Ordering;
 use std::rc::Rc;
@@ -20,6 +21,8 @@ pub(super) struct OpenRow {
     /// The number that stands for the key here; none before it is known.
     key: Option<i64>,
     clock: RowClock,
+    /// True where the user's row is there, unless somebody took it away while nothing was recorded.
+    there: bool,
 }
 
 impl OpenRow {
@@ -28,12 +31,13 @@ impl OpenRow {
         let keys = key_values(table, packed)?;
         let columns = table.columns.len();
         let clock = RowClock::unknown(columns);
-        let mut row = OpenRow { table: table.clone(), packed: packed.to_vec(), keys, key: None, clock };
-        if changes > 1 && changes * CELLS_READ_AHEAD >= columns {
+        let mut row = OpenRow { table: table.clone(), packed: packed.to_vec(), keys, key: None, clock, there: false };
+        if changes > 1 && changes * FEW_COLUMNS >= columns {
             row.read_all()?;
         } else {
             row.read_one(first.column)?;
         }
+        row.there = row.clock.causal_length() % 2 == 1;
         Ok(row)
     }
 
@@ -54,8 +58,7 @@ impl OpenRow {
         let table = self.table.clone();
         let mut clock = RowClock::unknown(table.columns.len());
         let (mut key, mut sentinel) = (None, None);
-        let mut statement = table.statements.row_clock.lend()?;
-        statement.each(&self.key_values(), |found| {
+        table.statements.row_clock.lend()?.each(&self.key_values(), |found| {
             let (name, version) = (found.column(1).as_bytes().unwrap_or_default(), found.column_i64(2));
             if key.is_none() {
                 key = Some(found.column_i64(0));
@@ -72,30 +75,31 @@ impl OpenRow {
         Ok(())
     }
 
-    /// Reads the clock of one cell, and the causal length. Where the cell has none, all cells are read: what is missing
-    /// may be the whole row.
+    /// Reads the clock of one cell, and the causal length. Where the cell has no clock row, all are read: the whole row
+    /// may have none.
     fn read_one(&mut self, column: &str) -> Result<()> {
         let table = self.table.clone();
         let Some(place) = table.column_index(column.as_bytes()) else { return self.read_all() };
+        let (mut key, mut sentinel, mut cell) = (None, None, None);
         let values: Vec<ValueRef<'_>> = self.key_values().into_iter().chain([column.into()]).collect();
-        let found = table.statements.cell_clock.lend()?.query_row(&values, |found| {
-            let sentinel = found.column(2);
-            let causal_length = if sentinel.is_null() { 1 } else { sentinel.as_i64() };
-            Ok((found.column_i64(0), found.column_i64(1), causal_length))
+        table.statements.cell_clock.lend()?.each(&values, |found| {
+            let version = Some(found.column_i64(2));
+            match found.column(1).as_bytes() == Some(SENTINEL.as_bytes()) {
+                true => sentinel = version,
+                false => cell = version,
+            }
+            key = Some(found.column_i64(0));
+            Ok(())
         })?;
-        let Some((key, col_version, causal_length)) = found else { return self.read_all() };
+        let (Some(key), Some(cell)) = (key, cell) else { return self.read_all() };
         if self.key.is_none() {
             self.key = Some(key);
-            self.clock = RowClock::unread(causal_length, table.columns.len());
+            self.clock = RowClock::unread(sentinel.unwrap_or(1), table.columns.len());
         }
-        self.clock.set_cell(place, CellClock::At(col_version));
+        self.clock.set_cell(place, CellClock::At(cell));
         Ok(())
     }
 }
-
-/// For how many cells the clock of the whole row is read rather than one cell's, per change that is to be merged: a row's
-/// clock rows lie together, and each look-up costs as much as passing a few.
-const CELLS_READ_AHEAD: usize = 8;
 
 /// Merges changes into one row. What has won is written by [`RowMerge::write`], or before the next look at the database.
 ///
@@ -106,8 +110,6 @@ pub(super) struct RowMerge<'a> {
     row: &'a mut OpenRow,
     sites: &'a mut SiteOrdinals,
     changes: &'a [Incoming<'a>],
-    /// True where no trigger of the application can run: nothing but the row itself is written, or is not.
-    bare: bool,
     compared: Compared,
     /// What begins a new life of the row, which is to be written before the cells.
     life: Option<Incoming<'a>>,
@@ -133,16 +135,13 @@ struct Winner<'a> {
 }
 
 impl<'a> RowMerge<'a> {
-    /// `temporary_triggers` says whether the connection has any.
     pub(super) fn new(
         engine: &'a Engine,
         row: &'a mut OpenRow,
         sites: &'a mut SiteOrdinals,
         changes: &'a [Incoming<'a>],
-        temporary_triggers: bool,
     ) -> RowMerge<'a> {
-        let bare = !temporary_triggers && !row.table.has_other_triggers;
-        RowMerge { engine, row, sites, changes, bare, compared: Compared::NotYet, life: None, cells: Vec::new() }
+        RowMerge { engine, row, sites, changes, compared: Compared::NotYet, life: None, cells: Vec::new() }
     }
 
     /// Decides one of the changes. True where it has an effect.
@@ -170,7 +169,7 @@ impl<'a> RowMerge<'a> {
             return Ok(standing);
         }
         self.write()?;
-        if self.row.table.columns.len() <= CELLS_READ_AHEAD {
+        if self.row.table.columns.len() <= FEW_COLUMNS {
             self.row.read_all()?;
         } else {
             self.row.read_one(incoming.column)?;
@@ -277,6 +276,7 @@ impl<'a> RowMerge<'a> {
         let table = self.row.table.clone();
         self.write_base(&table.statements.delete_row, &[])?;
         self.check_written(false)?;
+        self.row.there = false;
         let key = self.known_key()?;
         self.set_clock_row(&table.statements.set_clock_row, SENTINEL, change.causal_length, change)?;
         if self.row.clock.may_have_cells() {
@@ -295,7 +295,7 @@ impl<'a> RowMerge<'a> {
         }
         let table = self.row.table.clone();
         let statements = &table.statements;
-        self.write_row(life.is_some(), &cells)?;
+        self.write_row(&cells)?;
         if let Some(change) = &life {
             let key = self.known_key()?;
             let version = self.engine.stamp(change.db_version)?;
@@ -347,7 +347,8 @@ impl<'a> RowMerge<'a> {
         statement.lend()?.run(&[key, column.into(), version, db_version, site, seq])
     }
 
-    fn write_row(&self, begins_life: bool, cells: &[Winner<'_>]) -> Result<()> {
+    fn write_row(&mut self, cells: &[Winner<'_>]) -> Result<()> {
+        let there = std::mem::replace(&mut self.row.there, true);
         let table = &self.row.table;
         if cells.is_empty() {
             self.write_base(&table.statements.add_row, &[])?;
@@ -356,16 +357,10 @@ impl<'a> RowMerge<'a> {
         }
         let values: Vec<ValueRef<'_>> = cells.iter().map(|cell| cell.change.value).collect();
         let write = table.statements.column_set(cells.iter().map(|cell| cell.column));
-        // A row that has cells is there, unless somebody took it away while nothing was recorded.
-        if !begins_life && cells.iter().any(|cell| cell.recorded) {
-            self.write_base(if self.bare { &write.update_or_fail } else { &write.update }, &values)?;
+        if there {
+            self.write_base(&write.update, &values)?;
             if self.engine.connection.changes() > 0 {
                 return Ok(());
-            }
-        } else if self.bare {
-            match self.write_base(&write.add_or_fail, &values) {
-                Err(error) if KEY_IS_TAKEN.contains(&error.code) => {}
-                result => return result,
             }
         }
         self.write_base(&write.upsert, &values)?;
@@ -402,7 +397,7 @@ impl<'a> RowMerge<'a> {
         if let Some(key) = self.row.key {
             return Ok(key);
         }
-        let (key, _) = find_or_add_key(self.engine, &self.row.table, &self.row.key_values())?;
+        let (key, _) = add_or_find_key(self.engine, &self.row.table, &self.row.key_values())?;
         self.row.key = Some(key);
         Ok(key)
     }
@@ -410,9 +405,6 @@ impl<'a> RowMerge<'a> {
 
 /// How many clock rows are written by one statement, so that its parameters stay few.
 const RECORDED_TOGETHER_MAX: usize = 16;
-
-/// SQLite's extended result codes SQLITE_CONSTRAINT_PRIMARYKEY and SQLITE_CONSTRAINT_ROWID.
-const KEY_IS_TAKEN: [i32; 2] = [code::CONSTRAINT | 6 << 8, code::CONSTRAINT | 10 << 8];
 
 fn no_column(column: &str) -> Error {
     Error::failed(format!("the table has no column {column} outside of its primary key"))
