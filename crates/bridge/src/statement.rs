@@ -15,21 +15,25 @@ pub struct Statement {
     raw: *mut sqlite3_stmt,
     /// True while text or bytes are bound that belong to the caller.
     borrows: bool,
+    /// True from the first step or binding to the next rest.
+    used: bool,
 }
 
 impl Statement {
     pub(crate) fn new(connection: Connection, raw: RawStatement) -> Statement {
-        Statement { connection, raw: raw.0, borrows: false }
+        Statement { connection, raw: raw.0, borrows: false, used: false }
     }
 
     pub(crate) fn into_raw(mut self) -> RawStatement {
         RawStatement(std::mem::replace(&mut self.raw, std::ptr::null_mut()))
     }
 
-    /// Ends the present run and forgets what was bound.
+    /// Ends the present run and forgets what was bound. Numbers may stay: whoever runs the statement next binds all anew.
     pub(crate) fn rest(&mut self) {
-        self.reset();
-        self.clear_bindings();
+        if std::mem::take(&mut self.used) {
+            self.reset();
+            self.clear_bindings();
+        }
     }
 
     fn check(&self, result: c_int) -> Result<()> {
@@ -39,6 +43,7 @@ impl Statement {
     /// Binds one parameter, counted from 1. Text and blobs are copied.
     pub fn bind<'v>(&mut self, index: i32, value: impl Into<ValueRef<'v>>) -> Result<()> {
         self.connection.inner().check_open()?;
+        self.used = true;
         // SAFETY: SQLITE_TRANSIENT makes SQLite copy the bytes.
         unsafe { self.bind_as(index, value.into(), transient()) }
     }
@@ -98,6 +103,7 @@ impl Statement {
 
     /// Runs to the next row. False at the end.
     pub fn step(&mut self) -> Result<bool> {
+        self.used = true;
         let inner = self.connection.inner();
         inner.check_open()?;
         // SAFETY: the statement belongs to an open connection.
@@ -226,10 +232,17 @@ impl Statement {
 
     /// Binds, shows each row to `read` and resets.
     pub fn each(&mut self, values: &[ValueRef<'_>], mut read: impl FnMut(&Statement) -> Result<()>) -> Result<()> {
+        self.each_until(values, |row| read(row).map(|()| false))
+    }
+
+    /// Binds, shows rows to `read` until it says that it has seen enough, and resets.
+    pub fn each_until(
+        &mut self,
+        values: &[ValueRef<'_>],
+        mut read: impl FnMut(&Statement) -> Result<bool>,
+    ) -> Result<()> {
         self.with_bound(values, |statement| {
-            while statement.step()? {
-                read(statement)?;
-            }
+            while statement.step()? && !read(statement)? {}
             Ok(())
         })
     }
@@ -244,6 +257,7 @@ impl Drop for Bound<'_> {
         if std::mem::take(&mut self.0.borrows) {
             self.0.clear_bindings();
         }
+        self.0.used = false;
     }
 }
 

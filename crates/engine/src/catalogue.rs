@@ -30,6 +30,8 @@ pub(crate) struct Tracked {
     pub(crate) state: State,
     /// False where an index that reading needs has been dropped.
     pub(crate) has_version_index: bool,
+    /// True where the sentinel's clock row comes before those of all columns, by their names.
+    pub(crate) sentinel_is_first: bool,
     pub(crate) statements: Statements,
 }
 
@@ -84,7 +86,19 @@ impl Tracked {
         let key_form = key_form(connection, &name)?;
         let others = column_names(connection, &name)?.into_iter().filter(|column| column.key_place == 0);
         let not_null = others.map(|column| column.not_null).collect();
-        Ok(Tracked { name, index, keys, key_form, columns, not_null, state, has_version_index, statements })
+        let sentinel_is_first = columns.iter().all(|column| column.as_str() > rejoin_change::SENTINEL);
+        Ok(Tracked {
+            name,
+            index,
+            keys,
+            key_form,
+            columns,
+            not_null,
+            state,
+            has_version_index,
+            sentinel_is_first,
+            statements,
+        })
     }
 
     /// Fails unless rows of the table can be written and recorded.

@@ -360,8 +360,12 @@ pub(crate) fn standing(table: &str, keys: &[String]) -> String {
     )
 }
 
-/// (keys) -> the key, column and col_version of each clock row.
+/// (keys) -> the key, column and col_version of each clock row, by column.
 pub(crate) fn row_clock(table: &str, keys: &[String]) -> String {
+    format!("{} ORDER BY col_name", select_row_clock(table, keys))
+}
+
+fn select_row_clock(table: &str, keys: &[String]) -> String {
     format!(
         "SELECT key, col_name, col_version FROM {} WHERE key = (SELECT __crsql_key FROM {} WHERE {})",
         clock(table),
@@ -370,12 +374,13 @@ pub(crate) fn row_clock(table: &str, keys: &[String]) -> String {
     )
 }
 
-/// (keys, column) -> the key, column and col_version of the cell's clock row and of the sentinel, as far as they are there.
+/// (keys, column) -> the key, column and col_version of the cell's clock row and of the sentinel, as far as they are
+/// there, by column.
 /// For few columns: passing all clock rows of a row, which the unary plus brings about, costs less than looking for two.
 pub(crate) fn cell_clock(table: &str, keys: &[String], few_columns: bool) -> String {
     format!(
-        "{} AND {plus}col_name IN ('-1', ?{})",
-        row_clock(table, keys),
+        "{} AND {plus}col_name IN ('-1', ?{}) ORDER BY col_name",
+        select_row_clock(table, keys),
         keys.len() + 1,
         plus = if few_columns { "+" } else { "" }
     )

@@ -122,16 +122,6 @@ fn to_sql(value: &Value) -> Sql {
     }
 }
 
-fn from_sql(value: &Sql) -> Value {
-    match value {
-        Sql::Null => Value::Null,
-        Sql::Integer(i) => Value::Integer(*i),
-        Sql::Real(r) => Value::Real(*r),
-        Sql::Text(text) => Value::Text(text.clone().into_bytes()),
-        Sql::Blob(bytes) => Value::Blob(bytes.clone()),
-    }
-}
-
 /// A database and its model.
 struct Pair {
     host: Connection,
@@ -228,39 +218,12 @@ impl Pair {
             let rows: Vec<Vec<Sql>> = rows.unwrap().collect::<rusqlite::Result<_>>().unwrap();
             assert_eq!(rows.len(), self.model.keys(name).len(), "rows of {name}");
             for row in rows {
-                let values: Vec<Value> = row.iter().map(from_sql).collect();
+                let values: Vec<Value> = row.iter().map(pure).collect();
                 let (key, values) = values.split_at(key_columns(name).len());
                 assert_eq!(self.model.row(name, &packed(key)).as_deref(), Some(values), "{name} {key:?}");
             }
         }
         assert_eq!(number(&self.host, "SELECT crsql_internal_sync_bit()"), 0);
-    }
-}
-
-fn change(record: &Record) -> Change {
-    let value = |i: usize| from_sql(&record[i]);
-    let text = |i: usize| match &record[i] {
-        Sql::Text(text) => text.as_str().into(),
-        other => panic!("column {i} is {other:?}"),
-    };
-    let number = |i: usize| match record[i] {
-        Sql::Integer(number) => number,
-        ref other => panic!("column {i} is {other:?}"),
-    };
-    let blob = |i: usize| match &record[i] {
-        Sql::Blob(bytes) => bytes.clone(),
-        other => panic!("column {i} is {other:?}"),
-    };
-    Change {
-        table: text(0),
-        key: PackedKey::from_bytes(blob(1)).unwrap(),
-        column: text(2),
-        value: value(3),
-        col_version: number(4),
-        db_version: number(5),
-        site_id: SiteId::from_slice(&blob(6)).unwrap(),
-        causal_length: number(7),
-        seq: number(8),
     }
 }
 

@@ -25,7 +25,11 @@ pub(super) fn merge(engine: &Rc<Engine>, columns: &Columns<'_>) -> Result<i64> {
     };
     let mut row = match row.filter(|row| row.is(&table, packed)) {
         Some(row) => row,
-        None => OpenRow::read(&table, packed, &incoming, 1).map_err(explain)?,
+        None => {
+            let mut row = OpenRow::read(&table, packed, &incoming, 1).map_err(explain)?;
+            row.remember(packed);
+            row
+        }
     };
     let mut merge = RowMerge::new(engine, &mut row, &mut sites, std::slice::from_ref(&incoming));
     let effective = merge.merge(0).and_then(|effective| merge.write().map(|()| effective)).map_err(explain)?;
@@ -64,10 +68,17 @@ impl ChangeStore for Engine {
 
     fn merge(&self, changes: &[Change]) -> std::result::Result<usize, MergeFailure<Error>> {
         let mut batch = Batch::begin(self).map_err(|error| MergeFailure { changes: 0..1, error })?;
+        let first_seq = self.take_seq(changes.len());
+        let mut incoming = Vec::with_capacity(changes.len());
+        for (place, (change, seq)) in changes.iter().zip(first_seq..).enumerate() {
+            let checked = batch.table(change).and_then(|table| Incoming::of_change(&table, change, seq));
+            incoming.push(checked.map_err(|error| MergeFailure { changes: place..place + 1, error })?);
+        }
         let (mut merged, mut effective) = (0, 0);
         for of_row in changes.chunk_by(|a, b| a.key == b.key && a.table == b.table) {
             let mut at = 0..1;
-            effective += batch.merge_row(of_row, &mut at).map_err(|error| {
+            let incoming = &incoming[merged..merged + of_row.len()];
+            effective += batch.merge_row(&of_row[0], incoming, &mut at).map_err(|error| {
                 self.doubt_stored();
                 MergeFailure { changes: merged + at.start..merged + at.end, error }
             })?;
@@ -81,7 +92,7 @@ impl ChangeStore for Engine {
 struct Batch<'a> {
     engine: &'a Engine,
     sites: SiteOrdinals,
-    /// The table of the row before.
+    /// The table of the change before.
     table: Option<Rc<Tracked>>,
 }
 
@@ -92,24 +103,18 @@ impl<'a> Batch<'a> {
         Ok(Batch { engine, sites: SiteOrdinals::default(), table: None })
     }
 
-    fn table(&mut self, name: &str) -> Result<Rc<Tracked>> {
-        let before = self.table.take().filter(|table| table.name == name);
-        let table = before.map_or_else(|| table(self.engine, name.as_bytes()), Ok)?;
+    fn table(&mut self, change: &Change) -> Result<Rc<Tracked>> {
+        let before = self.table.take().filter(|table| table.name == *change.table);
+        let table = before.map_or_else(|| table(self.engine, change.table.as_bytes()), Ok)?;
         self.table = Some(table.clone());
         Ok(table)
     }
 
-    /// Merges changes of one row. Returns how many had an effect. `at` says which of them are being merged.
-    fn merge_row(&mut self, changes: &[Change], at: &mut Range<usize>) -> Result<usize> {
-        let first = &changes[0];
-        let table = self.table(&first.table)?;
-        let mut incoming = Vec::with_capacity(changes.len());
-        for (place, (change, seq)) in changes.iter().zip(self.engine.take_seq(changes.len())..).enumerate() {
-            *at = place..place + 1;
-            incoming.push(Incoming::of_change(&table, change, seq)?);
-        }
-        let mut row = OpenRow::read(&table, first.key.as_bytes(), &incoming[0], changes.len())?;
-        let mut merge = RowMerge::new(self.engine, &mut row, &mut self.sites, &incoming);
+    /// Merges changes of the row of `first`. Returns how many had an effect. `at` says which of them are being merged.
+    fn merge_row(&mut self, first: &Change, changes: &[Incoming<'_>], at: &mut Range<usize>) -> Result<usize> {
+        let table = self.table(first)?;
+        let mut row = OpenRow::read(&table, first.key.as_bytes(), &changes[0], changes.len())?;
+        let mut merge = RowMerge::new(self.engine, &mut row, &mut self.sites, changes);
         let mut effective = 0;
         for place in 0..changes.len() {
             *at = place..place + 1;

@@ -16,6 +16,7 @@ use std::rc::Rc;
 /// What is known of a row while changes are merged into it.
 pub(super) struct OpenRow {
     table: Rc<Tracked>,
+    /// The key as it came in, where the next record may speak of the same row.
     packed: Vec<u8>,
     keys: Vec<Value>,
     /// The number that stands for the key here; none before it is known.
@@ -31,7 +32,7 @@ impl OpenRow {
         let keys = key_values(table, packed)?;
         let columns = table.columns.len();
         let clock = RowClock::unknown(columns);
-        let mut row = OpenRow { table: table.clone(), packed: packed.to_vec(), keys, key: None, clock, there: false };
+        let mut row = OpenRow { table: table.clone(), packed: Vec::new(), keys, key: None, clock, there: false };
         if changes > 1 && changes * FEW_COLUMNS >= columns {
             row.read_all()?;
         } else {
@@ -39,6 +40,11 @@ impl OpenRow {
         }
         row.there = row.clock.causal_length() % 2 == 1;
         Ok(row)
+    }
+
+    /// Lets [`OpenRow::is`] know the row again.
+    pub(super) fn remember(&mut self, packed: &[u8]) {
+        self.packed = packed.to_vec();
     }
 
     pub(super) fn is(&self, table: &Rc<Tracked>, packed: &[u8]) -> bool {
@@ -57,8 +63,8 @@ impl OpenRow {
     fn read_all(&mut self) -> Result<()> {
         let table = self.table.clone();
         let mut clock = RowClock::unknown(table.columns.len());
-        let (mut key, mut sentinel) = (None, None);
-        table.statements.row_clock.lend()?.each(&self.key_values(), |found| {
+        let (mut key, mut sentinel, mut cells) = (None, None, 0);
+        table.statements.row_clock.lend()?.each_until(&self.key_values(), |found| {
             let (name, version) = (found.column(1).as_bytes().unwrap_or_default(), found.column_i64(2));
             if key.is_none() {
                 key = Some(found.column_i64(0));
@@ -67,8 +73,10 @@ impl OpenRow {
                 sentinel = Some(version);
             } else if let Some(column) = table.column_index(name) {
                 clock.set_cell(column, CellClock::At(version));
+                cells += 1;
             }
-            Ok(())
+            // Behind the last cell comes nothing, where the sentinel stands before all of them.
+            Ok(table.sentinel_is_first && cells == table.columns.len())
         })?;
         self.clock = clock.with_causal_length(sentinel.unwrap_or(i64::from(key.is_some())));
         self.key = key.or(self.key);
@@ -80,17 +88,24 @@ impl OpenRow {
     fn read_one(&mut self, change: &Incoming<'_>) -> Result<()> {
         let table = self.table.clone();
         let Some(place) = change.place else { return self.read_all() };
+        let mut values = Vec::with_capacity(self.keys.len() + 1);
+        values.extend(self.keys.iter().map(to_bridge));
+        values.push(change.column.into());
+        let mut statement = table.statements.cell_clock.lend()?;
         let (mut key, mut sentinel, mut cell) = (None, None, None);
-        let values: Vec<ValueRef<'_>> = self.key_values().into_iter().chain([change.column.into()]).collect();
-        table.statements.cell_clock.lend()?.each(&values, |found| {
+        statement.each_until(&values, |found| {
             let version = Some(found.column_i64(2));
-            match found.column(1).as_bytes() == Some(SENTINEL.as_bytes()) {
-                true => sentinel = version,
-                false => cell = version,
-            }
             key = Some(found.column_i64(0));
-            Ok(())
+            let is_sentinel = found.column(1).as_bytes() == Some(SENTINEL.as_bytes());
+            if is_sentinel {
+                sentinel = version;
+            } else {
+                cell = version;
+            }
+            // Where the sentinel stands before all cells, none follows this one.
+            Ok(!is_sentinel && table.sentinel_is_first)
         })?;
+        drop(statement);
         let (Some(key), Some(cell)) = (key, cell) else { return self.read_all() };
         if self.key.is_none() {
             self.key = Some(key);
@@ -268,7 +283,7 @@ impl<'a> RowMerge<'a> {
     fn delete(&mut self, change: &Incoming<'_>) -> Result<()> {
         self.write()?;
         let table = self.row.table.clone();
-        self.write_base(&table.statements.delete_row, &[])?;
+        self.write_base(&table.statements.delete_row, std::iter::empty())?;
         self.check_written(false)?;
         self.row.there = false;
         let key = self.known_key()?;
@@ -345,19 +360,19 @@ impl<'a> RowMerge<'a> {
         let there = std::mem::replace(&mut self.row.there, true);
         let table = &self.row.table;
         if cells.is_empty() {
-            self.write_base(&table.statements.add_row, &[])?;
+            self.write_base(&table.statements.add_row, std::iter::empty())?;
             // A row of defaults that the table does not take comes with its cells. A row of its key alone has none.
             return if table.columns.is_empty() { self.check_written(true) } else { Ok(()) };
         }
-        let values: Vec<ValueRef<'_>> = cells.iter().map(|cell| cell.change.value).collect();
+        let values = || cells.iter().map(|cell| cell.change.value);
         let write = table.statements.column_set(cells.iter().map(|cell| cell.column));
         if there {
-            self.write_base(&write.update, &values)?;
+            self.write_base(&write.update, values())?;
             if self.engine.connection.changes() > 0 {
                 return Ok(());
             }
         }
-        self.write_base(&write.upsert, &values)?;
+        self.write_base(&write.upsert, values())?;
         self.check_written(true)
     }
 
@@ -379,8 +394,9 @@ impl<'a> RowMerge<'a> {
     }
 
     /// Writes the user's table; the triggers that record local writes look away meanwhile.
-    fn write_base(&self, statement: &Slot, values: &[ValueRef<'_>]) -> Result<()> {
-        let mut parameters = self.row.key_values();
+    fn write_base<'v>(&'v self, statement: &Slot, values: impl Iterator<Item = ValueRef<'v>>) -> Result<()> {
+        let mut parameters: Vec<ValueRef<'v>> = Vec::with_capacity(self.row.keys.len() + values.size_hint().0);
+        parameters.extend(self.row.keys.iter().map(to_bridge));
         parameters.extend(values);
         let mut statement = statement.lend()?;
         let _sync_bit = self.engine.without_recording();

@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, reason = "each test file uses a part of it; failing is its way to report")]
 
 use rejoin_bridge::{Connection as Bridge, linked};
+use rejoin_change::{Change, PackedKey, SiteId};
 use rusqlite::{Connection, types::Value};
 use std::path::Path;
 
@@ -125,4 +126,42 @@ pub fn pull(from: &Connection, to: &Connection) {
         merge(to, record).unwrap();
     }
     run(to, "COMMIT");
+}
+
+/// A record as the engine's own interface takes it.
+pub fn change(record: &Record) -> Change {
+    let text = |i: usize| match &record[i] {
+        Value::Text(text) => text.as_str().into(),
+        other => panic!("column {i} is {other:?}"),
+    };
+    let integer = |i: usize| match record[i] {
+        Value::Integer(number) => number,
+        ref other => panic!("column {i} is {other:?}"),
+    };
+    let blob = |i: usize| match &record[i] {
+        Value::Blob(bytes) => bytes.clone(),
+        other => panic!("column {i} is {other:?}"),
+    };
+    Change {
+        table: text(0),
+        key: PackedKey::from_bytes(blob(1)).unwrap(),
+        column: text(2),
+        value: pure(&record[3]),
+        col_version: integer(4),
+        db_version: integer(5),
+        site_id: SiteId::from_slice(&blob(6)).unwrap(),
+        causal_length: integer(7),
+        seq: integer(8),
+    }
+}
+
+/// A value for the pure crate.
+pub fn pure(value: &Value) -> rejoin_change::Value {
+    match value {
+        Value::Null => rejoin_change::Value::Null,
+        Value::Integer(i) => rejoin_change::Value::Integer(*i),
+        Value::Real(r) => rejoin_change::Value::Real(*r),
+        Value::Text(text) => rejoin_change::Value::Text(text.clone().into_bytes()),
+        Value::Blob(bytes) => rejoin_change::Value::Blob(bytes.clone()),
+    }
 }
