@@ -24,10 +24,14 @@ pub(crate) struct Tracked {
     pub(crate) key_form: KeyForm,
     /// Its other columns, in the order of the table.
     pub(crate) columns: Vec<String>,
+    /// By column: whether it may not hold NULL.
+    pub(crate) not_null: Vec<bool>,
     /// Whether its schema is still the one that is tracked.
     pub(crate) state: State,
     /// False where an index that reading needs has been dropped.
     pub(crate) has_version_index: bool,
+    /// True where the application has triggers on the table, temporary ones aside.
+    pub(crate) has_other_triggers: bool,
     pub(crate) statements: Statements,
 }
 
@@ -80,7 +84,21 @@ impl Tracked {
         let has_version_index = exists(connection, "index", &sql::clock_index_name(&name))?;
         let statements = Statements::new(connection, &name, &keys, &columns);
         let key_form = key_form(connection, &name)?;
-        Ok(Tracked { name, index, keys, key_form, columns, state, has_version_index, statements })
+        let has_other_triggers = has_other_triggers(connection, &name)?;
+        let others = column_names(connection, &name)?.into_iter().filter(|column| column.key_place == 0);
+        let not_null = others.map(|column| column.not_null).collect();
+        Ok(Tracked {
+            name,
+            index,
+            keys,
+            key_form,
+            columns,
+            not_null,
+            state,
+            has_version_index,
+            has_other_triggers,
+            statements,
+        })
     }
 
     /// Fails unless rows of the table can be written and recorded.
@@ -112,11 +130,13 @@ pub(crate) struct Column {
     pub(crate) name: String,
     pub(crate) key_place: i64,
     declared_type: String,
+    not_null: bool,
 }
 
 pub(crate) fn column_names(connection: &Connection, table: &str) -> Result<Vec<Column>> {
     connection.cached(sql::COLUMN_NAMES)?.query(&[table.into()], |row| {
-        Ok(Column { name: row.column_text(0), key_place: row.column_i64(1), declared_type: row.column_text(2) })
+        let (name, key_place, declared_type) = (row.column_text(0), row.column_i64(1), row.column_text(2));
+        Ok(Column { name, key_place, declared_type, not_null: row.column_i64(3) != 0 })
     })
 }
 
@@ -136,6 +156,12 @@ pub(crate) fn key_and_other_columns(connection: &Connection, table: &str) -> Res
     keys.sort_by_key(|column| column.key_place);
     let names = |columns: Vec<Column>| columns.into_iter().map(|column| column.name).collect();
     Ok((names(keys), names(others)))
+}
+
+fn has_other_triggers(connection: &Connection, table: &str) -> Result<bool> {
+    let own = [sql::insert_trigger_name(table), sql::update_trigger_name(table), sql::delete_trigger_name(table)];
+    let names = connection.cached(sql::TRIGGERS_OF_TABLE)?.query(&[table.into()], |row| Ok(row.column_text(0)))?;
+    Ok(names.iter().any(|name| !own.contains(name)))
 }
 
 pub(crate) fn exists(connection: &Connection, kind: &str, name: &str) -> Result<bool> {

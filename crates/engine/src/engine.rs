@@ -13,6 +13,7 @@ pub(crate) struct Engine {
     pub(crate) connection: Connection,
     data_version_statement: Slot,
     schema_version_statement: Slot,
+    has_temporary_trigger: Slot,
     join: OnceCell<TransactionJoin>,
     /// Version of the last committed transaction; none where it has to be read again.
     db_version: Cell<Option<i64>>,
@@ -50,6 +51,7 @@ impl Engine {
             connection: connection.clone(),
             data_version_statement: connection.slot(sql::DATA_VERSION),
             schema_version_statement: connection.slot(sql::SCHEMA_VERSION),
+            has_temporary_trigger: connection.slot(sql::HAS_TEMPORARY_TRIGGER),
             join: OnceCell::new(),
             db_version: Cell::new(None),
             pending: Cell::new(None),
@@ -96,12 +98,17 @@ impl Engine {
         if self.connection.is_autocommit() {
             return Ok(Origin::Main);
         }
-        let attached = match self.attached.get() {
-            Some(known) => known,
-            None => self.connection.cached(sql::IS_ANOTHER_ATTACHED)?.query_row(&[], |_| Ok(()))?.is_some(),
-        };
-        self.attached.set(Some(attached));
-        Ok(if attached { Origin::Unknown } else { Origin::Main })
+        Ok(if self.has_attached()? { Origin::Unknown } else { Origin::Main })
+    }
+
+    /// Whether another database is attached; remembered while a transaction writes.
+    pub(crate) fn has_attached(&self) -> Result<bool> {
+        if let Some(known) = self.attached.get() {
+            return Ok(known);
+        }
+        let attached = self.connection.cached(sql::IS_ANOTHER_ATTACHED)?.query_row(&[], |_| Ok(()))?.is_some();
+        self.attached.set(self.writing.get().then_some(attached));
+        Ok(attached)
     }
 
     /// The version of the last committed transaction.
@@ -169,6 +176,11 @@ impl Engine {
 
     pub(crate) fn add_rows_impacted(&self, rows: i64) {
         self.rows_impacted.set(self.rows_impacted.get() + rows);
+    }
+
+    /// Whether this connection has temporary triggers. Making one changes nothing that the catalogue is told by.
+    pub(crate) fn has_temporary_triggers(&self) -> Result<bool> {
+        Ok(self.has_temporary_trigger.lend()?.query_row(&[], |_| Ok(()))?.is_some())
     }
 
     /// What the merge before left, if nobody has undone it since.

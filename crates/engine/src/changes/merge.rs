@@ -26,8 +26,9 @@ pub(super) fn merge(engine: &Rc<Engine>, columns: &Columns<'_>) -> Result<i64> {
         Some(row) => row,
         None => OpenRow::read(&table, packed, &incoming, 1).map_err(explain)?,
     };
-    let mut merge = RowMerge::new(engine, &mut row, &mut sites);
-    let effective = merge.merge(&incoming).and_then(|effective| merge.write().map(|()| effective)).map_err(explain)?;
+    let temporary_triggers = engine.has_temporary_triggers()?;
+    let mut merge = RowMerge::new(engine, &mut row, &mut sites, std::slice::from_ref(&incoming), temporary_triggers);
+    let effective = merge.merge(0).and_then(|effective| merge.write().map(|()| effective)).map_err(explain)?;
     let number = row.key().filter(|_| effective).map_or(0, |key| rowid(table.index, key));
     let total = engine.connection.total_changes();
     engine.keep_warm_merge(WarmMerge { row, sites, total, records: records + 1 });
@@ -62,13 +63,16 @@ impl ChangeStore for Engine {
     type Error = Error;
 
     fn merge(&self, changes: &[Change]) -> std::result::Result<usize, MergeFailure<Error>> {
-        self.begin_write().map_err(|error| MergeFailure { changes: 0..1, error })?;
+        let failed = |error| MergeFailure { changes: 0..1, error };
+        self.begin_write().map_err(failed)?;
         drop(self.take_warm_merge());
+        let temporary_triggers = self.has_temporary_triggers().map_err(failed)?;
         let mut sites = SiteOrdinals::default();
         let (mut merged, mut effective) = (0, 0);
         for of_row in changes.chunk_by(|a, b| a.table == b.table && a.key == b.key) {
             let mut at = 0..1;
-            effective += self.merge_row(of_row, &mut sites, &mut at).map_err(|error| {
+            let merge = self.merge_row(of_row, &mut sites, temporary_triggers, &mut at);
+            effective += merge.map_err(|error| {
                 self.doubt_stored();
                 MergeFailure { changes: merged + at.start..merged + at.end, error }
             })?;
@@ -80,17 +84,26 @@ impl ChangeStore for Engine {
 
 impl Engine {
     /// Merges changes of one row. Returns how many had an effect. `at` says which of them are being merged.
-    fn merge_row(&self, changes: &[Change], sites: &mut SiteOrdinals, at: &mut Range<usize>) -> Result<usize> {
+    fn merge_row(
+        &self,
+        changes: &[Change],
+        sites: &mut SiteOrdinals,
+        temporary_triggers: bool,
+        at: &mut Range<usize>,
+    ) -> Result<usize> {
         let first = &changes[0];
         let table = table(self, first.table.as_bytes())?;
-        let first_seq = self.take_seq(changes.len());
-        let opening = Incoming::of_change(first, first_seq)?;
-        let mut row = OpenRow::read(&table, first.key.as_bytes(), &opening, changes.len())?;
-        let mut merge = RowMerge::new(self, &mut row, sites);
-        let mut effective = 0;
-        for (place, (change, seq)) in changes.iter().zip(first_seq..).enumerate() {
+        let mut incoming = Vec::with_capacity(changes.len());
+        for (place, (change, seq)) in changes.iter().zip(self.take_seq(changes.len())..).enumerate() {
             *at = place..place + 1;
-            effective += usize::from(merge.merge(&Incoming::of_change(change, seq)?)?);
+            incoming.push(Incoming::of_change(change, seq)?);
+        }
+        let mut row = OpenRow::read(&table, first.key.as_bytes(), &incoming[0], changes.len())?;
+        let mut merge = RowMerge::new(self, &mut row, sites, &incoming, temporary_triggers);
+        let mut effective = 0;
+        for place in 0..changes.len() {
+            *at = place..place + 1;
+            effective += usize::from(merge.merge(place)?);
         }
         *at = 0..changes.len();
         merge.write()?;
