@@ -248,8 +248,12 @@ impl<'a> Pair<'a> {
         if kind == Kind::Merge {
             return self.merge_by(place, plain(sql));
         }
-        if sql.contains("crsql_next_db_version") && !self.has_written(place) {
-            return Ok(Verdict::Equal);
+        if sql.contains("crsql_next_db_version") {
+            if !self.has_written(place) {
+                return Ok(Verdict::Equal);
+            }
+            // Nothing may be written under it.
+            self.unsettle(place);
         }
         let before = differences::Before::read(self, place, sql);
         let (ours, theirs) = self.both(place, &with_counts(plain(sql)));
