@@ -373,6 +373,18 @@ pub(crate) fn row_clock(table: &str, keys: &[String]) -> String {
     )
 }
 
+/// (keys, column) -> the key, the cell's col_version and the sentinel; nothing where the cell has no clock row.
+pub(crate) fn cell_clock(table: &str, keys: &[String]) -> String {
+    format!(
+        "SELECT c.key, c.col_version, (SELECT s.col_version FROM {clock} AS s WHERE s.key = c.key AND s.col_name = '-1') \
+         FROM {clock} AS c WHERE c.key = (SELECT __crsql_key FROM {lookaside} WHERE {keys_match}) AND c.col_name = ?{column}",
+        clock = clock(table),
+        lookaside = lookaside(table),
+        keys_match = keys_match(keys, "IS", 1),
+        column = keys.len() + 1
+    )
+}
+
 /// (key, db_version; then col_version, site ordinal and seq of each column): clock rows that are not there yet, by their
 /// columns' names, the order in which the clock keeps them. See [`add_cells`] for OR FAIL.
 pub(crate) fn add_clock_rows(table: &str, columns: &[&String]) -> String {

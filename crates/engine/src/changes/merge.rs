@@ -2,6 +2,7 @@ use super::record::{Incoming, Record, about, table};
 use super::row::{OpenRow, RowMerge};
 use super::rowid;
 use super::sites::SiteOrdinals;
+use crate::catalogue::Tracked;
 use crate::engine::Engine;
 use rejoin_bridge::{Columns, Error, Result};
 use rejoin_change::{Change, ChangeStore, MergeFailure};
@@ -63,16 +64,11 @@ impl ChangeStore for Engine {
     type Error = Error;
 
     fn merge(&self, changes: &[Change]) -> std::result::Result<usize, MergeFailure<Error>> {
-        let failed = |error| MergeFailure { changes: 0..1, error };
-        self.begin_write().map_err(failed)?;
-        drop(self.take_warm_merge());
-        let temporary_triggers = self.has_temporary_triggers().map_err(failed)?;
-        let mut sites = SiteOrdinals::default();
+        let mut batch = Batch::begin(self).map_err(|error| MergeFailure { changes: 0..1, error })?;
         let (mut merged, mut effective) = (0, 0);
-        for of_row in changes.chunk_by(|a, b| a.table == b.table && a.key == b.key) {
+        for of_row in changes.chunk_by(|a, b| a.key == b.key && a.table == b.table) {
             let mut at = 0..1;
-            let merge = self.merge_row(of_row, &mut sites, temporary_triggers, &mut at);
-            effective += merge.map_err(|error| {
+            effective += batch.merge_row(of_row, &mut at).map_err(|error| {
                 self.doubt_stored();
                 MergeFailure { changes: merged + at.start..merged + at.end, error }
             })?;
@@ -82,24 +78,41 @@ impl ChangeStore for Engine {
     }
 }
 
-impl Engine {
+/// Changes that are merged together: nothing else happens in the database meanwhile.
+struct Batch<'a> {
+    engine: &'a Engine,
+    sites: SiteOrdinals,
+    temporary_triggers: bool,
+    /// The table of the row before.
+    table: Option<Rc<Tracked>>,
+}
+
+impl<'a> Batch<'a> {
+    fn begin(engine: &'a Engine) -> Result<Batch<'a>> {
+        engine.begin_write()?;
+        drop(engine.take_warm_merge());
+        let temporary_triggers = engine.has_temporary_triggers()?;
+        Ok(Batch { engine, sites: SiteOrdinals::default(), temporary_triggers, table: None })
+    }
+
+    fn table(&mut self, name: &str) -> Result<Rc<Tracked>> {
+        let before = self.table.take().filter(|table| table.name == name);
+        let table = before.map_or_else(|| table(self.engine, name.as_bytes()), Ok)?;
+        self.table = Some(table.clone());
+        Ok(table)
+    }
+
     /// Merges changes of one row. Returns how many had an effect. `at` says which of them are being merged.
-    fn merge_row(
-        &self,
-        changes: &[Change],
-        sites: &mut SiteOrdinals,
-        temporary_triggers: bool,
-        at: &mut Range<usize>,
-    ) -> Result<usize> {
+    fn merge_row(&mut self, changes: &[Change], at: &mut Range<usize>) -> Result<usize> {
         let first = &changes[0];
-        let table = table(self, first.table.as_bytes())?;
+        let table = self.table(&first.table)?;
         let mut incoming = Vec::with_capacity(changes.len());
-        for (place, (change, seq)) in changes.iter().zip(self.take_seq(changes.len())..).enumerate() {
+        for (place, (change, seq)) in changes.iter().zip(self.engine.take_seq(changes.len())..).enumerate() {
             *at = place..place + 1;
             incoming.push(Incoming::of_change(change, seq)?);
         }
         let mut row = OpenRow::read(&table, first.key.as_bytes(), &incoming[0], changes.len())?;
-        let mut merge = RowMerge::new(self, &mut row, sites, &incoming, temporary_triggers);
+        let mut merge = RowMerge::new(self.engine, &mut row, &mut self.sites, &incoming, self.temporary_triggers);
         let mut effective = 0;
         for place in 0..changes.len() {
             *at = place..place + 1;

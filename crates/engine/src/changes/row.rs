@@ -29,7 +29,7 @@ impl OpenRow {
         let columns = table.columns.len();
         let clock = RowClock::unknown(columns);
         let mut row = OpenRow { table: table.clone(), packed: packed.to_vec(), keys, key: None, clock };
-        if changes * CELLS_READ_AHEAD >= columns {
+        if changes > 1 && changes * CELLS_READ_AHEAD >= columns {
             row.read_all()?;
         } else {
             row.read_one(first.column)?;
@@ -72,22 +72,23 @@ impl OpenRow {
         Ok(())
     }
 
-    /// Reads the clock of one cell, and the causal length.
+    /// Reads the clock of one cell, and the causal length. Where the cell has none, all cells are read: what is missing
+    /// may be the whole row.
     fn read_one(&mut self, column: &str) -> Result<()> {
         let table = self.table.clone();
+        let Some(place) = table.column_index(column.as_bytes()) else { return self.read_all() };
         let values: Vec<ValueRef<'_>> = self.key_values().into_iter().chain([column.into()]).collect();
-        let found = table.statements.standing.lend()?.query_row(&values, |found| {
-            let number = |i: i32| (!found.column(i).is_null()).then(|| found.column_i64(i));
-            Ok((found.column_i64(0), number(1).unwrap_or(found.column_i64(3)), number(2)))
+        let found = table.statements.cell_clock.lend()?.query_row(&values, |found| {
+            let sentinel = found.column(2);
+            let causal_length = if sentinel.is_null() { 1 } else { sentinel.as_i64() };
+            Ok((found.column_i64(0), found.column_i64(1), causal_length))
         })?;
-        let Some((key, causal_length, col_version)) = found else { return Ok(()) };
+        let Some((key, col_version, causal_length)) = found else { return self.read_all() };
         if self.key.is_none() {
             self.key = Some(key);
             self.clock = RowClock::unread(causal_length, table.columns.len());
         }
-        if let Some(column) = table.column_index(column.as_bytes()) {
-            self.clock.set_cell(column, col_version.map_or(CellClock::Absent, CellClock::At));
-        }
+        self.clock.set_cell(place, CellClock::At(col_version));
         Ok(())
     }
 }
