@@ -141,6 +141,7 @@ fn kind(what: &str) -> String {
     line.chars().filter(|character| !character.is_ascii_digit()).take(40).collect()
 }
 
-const SCRIPTS: usize = 200;
+/// How many scripts a test runs, so that all of them take about two minutes on two cores.
+const SCRIPTS: usize = 130;
 const STEPS: usize = 40;
 const SHRINK_TRIES: usize = 200;
