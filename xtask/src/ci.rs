@@ -1,6 +1,6 @@
 //! Every check and every test, in one command; what it prints is enough to see what was checked and what was not.
 
-use crate::{Outcome, apsw, chinook, needs, oracle, repository, run, tidy};
+use crate::{Outcome, apsw, chinook, javascript, needs, oracle, repository, run, tidy};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,19 @@ pub fn ci() -> Outcome<()> {
         report.leave_out("the original cr-sqlite: nothing is compared with it".to_owned());
     } else if report.step("oracle", || oracle::make().map(drop)) {
         required.push("oracle");
+    }
+    if ["node", "make", "g++"].iter().any(|program| is_missing(program)) || !required.contains(&"oracle") {
+        report.leave_out("the JavaScript peers: nothing is exchanged with them".to_owned());
+    } else if report.step("javascript", || javascript::make().map(drop)) {
+        required.push("javascript");
+        if is_missing(needs::CHROMIUM) {
+            report.leave_out("the browser: nothing is tried in its tabs".to_owned());
+        } else {
+            required.push("chromium");
+            if report.step("example", || javascript::example().map(drop)) {
+                required.push("example");
+            }
+        }
     }
     if is_missing(needs::PYTHON) || is_missing("/usr/bin/pip3") {
         report.leave_out("the Chinook database and apsw: nothing is tried on them".to_owned());
@@ -66,7 +79,13 @@ pub fn conformance(filters: &[&str]) -> Outcome<()> {
     oracle::make()?;
     chinook::make()?;
     apsw::make()?;
-    let required = ["library", "program", "sqlite3", needs::PYTHON, "oracle", "chinook", "apsw"];
+    let mut required = vec!["library", "program", "sqlite3", needs::PYTHON, "oracle", "chinook", "apsw"];
+    javascript::make()?;
+    required.push("javascript");
+    if run::is_there(needs::CHROMIUM) {
+        javascript::example()?;
+        required.extend(["chromium", "example"]);
+    }
     let mut arguments = vec!["--package", "rejoin-conformance"];
     arguments.extend(filters);
     test(&arguments, &required)

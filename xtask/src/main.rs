@@ -7,6 +7,7 @@
 mod apsw;
 mod chinook;
 mod ci;
+mod javascript;
 mod needs;
 mod oracle;
 mod repository;
@@ -26,6 +27,8 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::tidy(),
         ["oracle"] => oracle::make().map(|path| println!("{}", path.display())),
         ["chinook"] => chinook::make().map(|path| println!("{}", path.display())),
+        ["javascript"] => javascript::make().map(|path| println!("{}", path.display())),
+        ["example"] => javascript::example().map(|path| println!("{}", path.display())),
         ["apsw"] => apsw::make().map(|path| println!("{}", path.display())),
         ["conformance", filters @ ..] => ci::conformance(filters),
         ["help" | "--help" | "-h"] => {
@@ -52,4 +55,6 @@ cargo xtask CHORE
   oracle                make the original cr-sqlite at target/oracle/native/crsqlite.so
   chinook               make the Chinook sample database at target/chinook/chinook.db
   apsw                  put the Python module apsw, which has a newer SQLite, into target/apsw
+  javascript            put the JavaScript peers and the original server into target/javascript
+  example               build the browser example in target/example-browser
   conformance [FILTER]  build the program and the library, then run the tests against them and the original";
