@@ -47,14 +47,20 @@ impl Scene {
 
     /// The other client still tells and is told, another one can come in, and the room has what it had.
     async fn goes_on(mut self) {
+        let has_all = |database: &Database| {
+            let sql = "SELECT count(*) FROM note WHERE id <= 3";
+            database.connection().query_row(sql, [], |row| row.get::<_, i64>(0)).expect("one row") == 3
+        };
         self.witness.run("INSERT INTO note VALUES (2, 'after', 2)");
+        self.witness.tell().await;
         let mut late = Browser::open(&self.folder.path("late.db"), self.hub.address, "app").await;
+        late.until_started().await;
         late.run("INSERT INTO note VALUES (3, 'late', 3)");
-        self.witness.until("the late client's row", |database| rows(database).len() == 3).await;
-        late.until("all rows", |database| rows(database).len() == 3).await;
-        let room = self.folder.room("app");
-        eventually("the room has them", || rows(&open(&room)).len() == 3).await;
-        assert_eq!(rows(&self.witness.database), rows(&open(&room)));
+        late.until("all rows", has_all).await;
+        self.witness.until("all rows", has_all).await;
+        let room = open(&self.folder.room("app"));
+        eventually("the room has them", || has_all(&room)).await;
+        assert_eq!(rows(&self.witness.database), rows(&room));
         self.hub.stop().await;
     }
 
@@ -327,10 +333,10 @@ async fn a_huge_version_does_not_carry_over_into_the_room() {
     let scene = Scene::new().await;
     let mut wire = scene.join().await;
     let good = change("note", "text", Value::Text("far ahead"));
-    wire.send(&scene.changes(&[Change { db_version: (1 << 53) - 1, key: &[1, 9, 3], ..good }])).await;
+    wire.send(&scene.changes(&[Change { db_version: (1 << 53) - 1, key: &[1, 9, 4], ..good }])).await;
     let room = scene.folder.room("app");
     let newest = || {
-        let sql = "SELECT max(db_version) FROM crsql_changes WHERE pk = x'010903'";
+        let sql = "SELECT max(db_version) FROM crsql_changes WHERE pk = x'010904'";
         open(&room).connection().query_row(sql, [], |row| row.get::<_, Option<i64>>(0)).expect("one row")
     };
     eventually("the room has it", || newest().is_some()).await;
