@@ -23,7 +23,7 @@ pub(crate) fn shapes(connection: &Connection) -> rusqlite::Result<Vec<TableShape
     Ok(tables)
 }
 
-fn replicated(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+pub(crate) fn replicated(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     connection.prepare_cached(sql::REPLICATED_TABLES)?.query_map([], |row| row.get(0))?.collect()
 }
 

@@ -1,0 +1,11 @@
+//! What a vlcn session asks of a database: may this schema come in, what is there to tell, and merge what was told.
+
+mod admit;
+mod columns;
+mod merge;
+mod pull;
+
+pub(crate) use admit::{admit, announcement, check_schema};
+pub(crate) use columns::Columns;
+pub(crate) use merge::apply;
+pub(crate) use pull::{Blobs, pull};

@@ -1,0 +1,136 @@
+use super::Columns;
+use crate::limits::VLCN_FRAME_BYTES_SOFT_MAX;
+use crate::sqlite::sql;
+use crate::sqlite::worker::{Trouble, Worker, failed};
+use rejoin_change::SiteId;
+use rejoin_protocol::vlcn::Pulled;
+use rejoin_wire::limits::VLCN_FRAME_BYTES_MAX;
+use rejoin_wire::message::{Refusal, RefusalCode};
+use rejoin_wire::vlcn::{Change, Changes, Value};
+use rusqlite::types::ValueRef;
+use std::borrow::Cow;
+
+/// Whether the other side can take bytes as the value of a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blobs {
+    Told,
+    /// The original server ends its process over one.
+    Refused,
+}
+
+/// Reads whole transactions behind a db_version: as many as make a frame of a good size, and at least one.
+pub(crate) fn pull(
+    worker: &mut Worker,
+    after: i64,
+    exclude: &[SiteId],
+    known: &Columns,
+    blobs: Blobs,
+) -> Result<Pulled, Trouble> {
+    // Before the scan: what is committed in between is in the scan.
+    let head = worker.head()?;
+    let exclude = &exclude[..exclude.len().min(EXCLUDED_MAX)];
+    let mut statement = worker.connection().prepare_cached(&sql::vlcn_changes(exclude.len())).map_err(failed)?;
+    let excluded = exclude.iter().map(|site_id| rusqlite::types::Value::Blob(site_id.as_bytes().to_vec()));
+    let parameters = std::iter::once(rusqlite::types::Value::Integer(after)).chain(excluded);
+    let mut rows = statement.query(rusqlite::params_from_iter(parameters)).map_err(failed)?;
+    let mut changes = Changes::new();
+    let mut scanned = after;
+    while let Some(row) = rows.next().map_err(failed)? {
+        let db_version = row.get(5).map_err(failed)?;
+        if db_version > scanned {
+            if changes.size_bytes() >= VLCN_FRAME_BYTES_SOFT_MAX {
+                return Ok(Pulled { changes, scanned, head: head.max(db_version) });
+            }
+            scanned = db_version;
+        }
+        push(&mut changes, row, known, blobs, db_version)?;
+    }
+    let scanned = scanned.max(head);
+    Ok(Pulled { changes, scanned, head: scanned })
+}
+
+fn push(
+    changes: &mut Changes,
+    row: &rusqlite::Row<'_>,
+    known: &Columns,
+    blobs: Blobs,
+    db_version: i64,
+) -> Result<(), Trouble> {
+    let table = text(row, 0)?;
+    let column = text(row, 2)?;
+    if !known.has(&table, &column) {
+        return Ok(());
+    }
+    let lossy;
+    let value = match row.get_ref(3).map_err(failed)? {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => Value::BigInt(number),
+        ValueRef::Real(number) => Value::Number(number),
+        // JavaScript breaks off at bytes that are not UTF-8, and does the same with what it cannot say itself.
+        ValueRef::Text(bytes) => {
+            lossy = String::from_utf8_lossy(bytes);
+            if matches!(lossy, Cow::Owned(_)) {
+                tracing::warn!(
+                    table = &*table,
+                    column = &*column,
+                    "a text is not UTF-8: told with U+FFFD in its place"
+                );
+            }
+            Value::Text(&lossy)
+        }
+        ValueRef::Blob(_) if blobs == Blobs::Refused => return Err(blob(&table, &column, db_version).into()),
+        ValueRef::Blob(bytes) => Value::Blob(bytes),
+    };
+    let number = |index| row.get::<_, i64>(index).map_err(failed);
+    changes.push(&Change {
+        table: &table,
+        key: row.get_ref(1).and_then(|key| Ok(key.as_blob()?)).map_err(failed)?,
+        column: &column,
+        value,
+        col_version: number(4)?,
+        db_version,
+        site_id: None,
+        causal_length: number(6)?,
+        seq: number(7)?,
+    });
+    if changes.size_bytes() > VLCN_FRAME_BYTES_MAX - FRAME_HEAD_BYTES_MAX {
+        return Err(too_large(db_version).into());
+    }
+    Ok(())
+}
+
+fn text<'a>(row: &'a rusqlite::Row<'_>, index: usize) -> Result<Cow<'a, str>, Refusal> {
+    let bytes = row.get_ref(index).and_then(|value| Ok(value.as_bytes()?)).map_err(failed)?;
+    Ok(String::from_utf8_lossy(bytes))
+}
+
+fn blob(table: &str, column: &str, db_version: i64) -> Refusal {
+    Refusal {
+        code: RefusalCode::Package,
+        reason: format!(
+            "the column {column} of {table} holds bytes (a BLOB, written in version {db_version}), and the original \
+             server ends over one; nothing of that transaction was sent, and everything before it was"
+        ),
+        advice: "keep such values as text (hex or base64), or sync with `rejoin serve`, which takes them, and give \
+                 --blobs then"
+            .to_owned(),
+    }
+}
+
+fn too_large(db_version: i64) -> Refusal {
+    Refusal {
+        code: RefusalCode::Store,
+        reason: format!(
+            "the transaction of version {db_version} is larger than the {} MiB of one frame, and this protocol cannot \
+             divide it",
+            VLCN_FRAME_BYTES_MAX >> 20
+        ),
+        advice: "sync this database by the native protocol".to_owned(),
+    }
+}
+
+/// Authors that are left out; JavaScript looks at one.
+const EXCLUDED_MAX: usize = 64;
+
+/// What stands in a frame before its changes.
+const FRAME_HEAD_BYTES_MAX: usize = 64;

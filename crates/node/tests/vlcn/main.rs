@@ -1,0 +1,7 @@
+//! cr-sqlite's JavaScript clients and native ones meet in the rooms of one server, through real sockets.
+
+mod browser;
+mod hostile;
+mod rooms;
+#[path = "../support/mod.rs"]
+mod support;

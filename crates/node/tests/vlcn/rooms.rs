@@ -1,0 +1,278 @@
+//! What well-behaved clients see.
+
+use crate::browser::{Browser, NAME, SCHEMA, Wire, announcement, announcement_of, rows};
+use crate::support::{Folder, Hub, Running, eventually, open, run};
+use rejoin::Database;
+use rejoin_node::{Access, Limits, Patience};
+use rejoin_wire::vlcn::{Message, Point, schema_version};
+use std::path::PathBuf;
+
+/// A folder with the schema file of these tests.
+pub fn schemas(folder: &Folder) -> PathBuf {
+    let schemas = folder.path("schemas");
+    std::fs::create_dir_all(&schemas).expect("a folder");
+    std::fs::write(schemas.join(NAME), SCHEMA).expect("a file");
+    schemas
+}
+
+async fn start(folder: &Folder) -> Hub {
+    Hub::start_with_schemas(&folder.rooms(), &schemas(folder)).await
+}
+
+fn count(database: &Database) -> usize {
+    rows(database).len()
+}
+
+#[tokio::test]
+async fn two_browsers_and_a_native_client_of_one_room_meet() {
+    let folder = Folder::new();
+    let hub = start(&folder).await;
+    let mut one = Browser::open(&folder.path("one.db"), hub.address, "app").await;
+    let mut two = Browser::open(&folder.path("two.db"), hub.address, "app").await;
+    one.run("INSERT INTO note VALUES (1, 'one', 7), (2, 'one', -0.5); INSERT INTO tag VALUES ('x', x'00ff')");
+    two.run("INSERT INTO note VALUES (2, 'two', 1e300), (3, NULL, NULL)");
+    one.until_started().await;
+    two.until_started().await;
+    one.until("four rows", |database| count(database) == 4).await;
+    two.until("four rows", |database| count(database) == 4).await;
+
+    let native = folder.path("native.db");
+    let client = Running::start(&native, &hub.url("app")).await;
+    eventually("the native client has them", || {
+        let database = open(&native);
+        database.connection().prepare("SELECT * FROM note").is_ok() && count(&database) == 4
+    })
+    .await;
+    run(&native, "INSERT INTO note VALUES (4, 'native', 3); DELETE FROM note WHERE id = 1");
+    let is_told = |database: &Database| {
+        let sql = "SELECT count(*) = 0 FROM note WHERE id = 1 UNION ALL SELECT count(*) = 1 FROM note WHERE id = 4";
+        let mut statement = database.connection().prepare(sql).expect("the table is there");
+        statement.query_map([], |row| row.get::<_, bool>(0)).expect("rows").all(|is_so| is_so.expect("a row"))
+    };
+    one.until("the native client's edits", is_told).await;
+    two.until("the native client's edits", is_told).await;
+    assert_eq!(rows(&one.database), rows(&two.database));
+    assert_eq!(rows(&one.database), rows(&open(&native)));
+    assert_eq!(rows(&one.database), rows(&open(&folder.room("app"))));
+    client.stop().await.expect("ends in order");
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn changes_from_a_client_have_the_client_as_their_author_and_its_position_is_kept_with_them() {
+    let folder = Folder::new();
+    let hub = start(&folder).await;
+    let mut one = Browser::open(&folder.path("one.db"), hub.address, "app").await;
+    one.until_started().await;
+    assert_eq!(one.starts, [Point::START]);
+    one.run("INSERT INTO note VALUES (1, 'one', 7)");
+    one.run("INSERT INTO note VALUES (2, 'one', 7)");
+    one.tell().await;
+    let authored = || {
+        let room = open(&folder.room("app"));
+        let sql = "SELECT (SELECT count(DISTINCT db_version) FROM crsql_changes WHERE site_id = ?1),
+             (SELECT version FROM crsql_tracked_peers WHERE site_id = ?1 AND tag = 0 AND event = 0)";
+        let site_id = one.site_id.as_bytes();
+        room.connection()
+            .query_row(sql, [site_id], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?)))
+            .expect("one row")
+    };
+    eventually("the room has both transactions, as two", || authored() == (2, Some(2))).await;
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_starts_from_what_is_durably_held_also_after_the_server_was_restarted() {
+    let folder = Folder::new();
+    let hub = start(&folder).await;
+    let address = hub.address;
+    let mut one = Browser::open(&folder.path("one.db"), address, "app").await;
+    let stale = announcement(&one.database);
+    one.until_started().await;
+    one.run("INSERT INTO note VALUES (1, 'before', 1)");
+    one.tell().await;
+    eventually("the room has the row", || count(&open(&folder.room("app"))) == 1).await;
+    run(&folder.room("app"), "INSERT INTO note VALUES (2, 'in the room', 2)");
+    one.until("the row of the room", |database| count(database) == 2).await;
+    hub.stop().await;
+    let closed = one.wire.closed().await;
+    assert_eq!(closed.code, 1001, "{closed:?}");
+
+    let hub = Hub::restart_with_schemas(address, &folder.rooms(), &schemas(&folder)).await;
+    run(&folder.room("app"), "INSERT INTO note VALUES (3, 'meanwhile', 3)");
+    one.run("INSERT INTO note VALUES (4, 'meanwhile', 4)");
+    // A page announces what it held when it was loaded: it is told again what it has, and takes it without effect.
+    let mut one = one.reconnect(address, "app", &stale).await;
+    one.until_started().await;
+    assert_eq!(one.starts.last(), Some(&Point::after(1)), "what the room holds of the client");
+    one.until("the row that came meanwhile", |database| count(database) == 4).await;
+    eventually("the room has all", || count(&open(&folder.room("app"))) == 4).await;
+    assert_eq!(rows(&one.database), rows(&open(&folder.room("app"))));
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn a_gap_is_answered_by_the_place_to_start_from_and_nothing_behind_it_is_applied() {
+    let folder = Folder::new();
+    let hub = start(&folder).await;
+    let mut one = Browser::open(&folder.path("one.db"), hub.address, "app").await;
+    one.until_started().await;
+    for id in 1..=3 {
+        one.run(&format!("INSERT INTO note VALUES ({id}, 'one', 1)"));
+    }
+    let behind = one.frame(2).expect("the third transaction");
+    one.wire.send(&behind).await;
+    let answer = one.wire.hear().await;
+    assert!(matches!(answer, Ok(Message::StartStreaming { since: Point::START, .. })), "{answer:?}");
+    assert_eq!(count(&open(&folder.room("app"))), 0);
+    let all = one.frame(0).expect("all of it");
+    one.wire.send(&all).await;
+    eventually("the room has all", || count(&open(&folder.room("app"))) == 3).await;
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn a_rejection_by_a_client_is_answered_from_where_it_stands() {
+    let folder = Folder::new();
+    let hub = start(&folder).await;
+    let mut one = Browser::open(&folder.path("one.db"), hub.address, "app").await;
+    one.until_started().await;
+    run(&folder.room("app"), "INSERT INTO note VALUES (1, 'room', 1)");
+    one.until("the row", |database| count(database) == 1).await;
+    let server = open(&folder.room("app")).site_id().expect("an id");
+    one.wire.send(&Message::RejectChanges { whose: server, since: Point::START }).await;
+    let again = one.wire.hear().await;
+    assert!(matches!(again, Ok(Message::Changes { since: Point::START, .. })), "{again:?}");
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_or_missing_token_is_turned_away_and_the_right_one_is_not() {
+    let folder = Folder::new();
+    let access = Access::from_tokens(["app=only-app", "everything"]).expect("tokens");
+    let schemas = schemas(&folder);
+    let hub = Hub::start_full(&folder.rooms(), Some(&schemas), access, Limits::default(), Patience::default()).await;
+    for (room, token, is_let_in) in [
+        ("app", Some("only-app"), true),
+        ("other", Some("everything"), true),
+        ("other", Some("only-app"), false),
+        ("app", Some("wrong"), false),
+        ("app", None, false),
+    ] {
+        match Wire::dial(hub.address, room, token).await {
+            Ok(_) => assert!(is_let_in, "{room} {token:?}"),
+            Err(tokio_tungstenite::tungstenite::Error::Http(response)) => {
+                assert!(!is_let_in && response.status() == 401, "{room} {token:?} {response:?}");
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn a_schema_that_is_not_the_rooms_is_refused_with_a_code_and_a_sentence_and_makes_no_room() {
+    let folder = Folder::new();
+    let hub = start(&folder).await;
+    let database = Database::open(folder.path("one.db")).expect("opens");
+    database.connection().execute_batch(SCHEMA).expect("good");
+    for (name, version) in [(NAME, 5), ("other.sql", 1), ("../app.sql", schema_version(SCHEMA)), ("", -1)] {
+        let mut wire = Wire::dial(hub.address, "app", None).await.expect("is let in");
+        wire.send(&announcement_of(&database, name, version)).await;
+        let closed = wire.closed().await;
+        assert_eq!(closed.code, 4412, "{closed:?}");
+        assert!(closed.reason.contains("schema"), "{closed:?}");
+    }
+    assert!(!folder.room("app").exists(), "no room is made for a schema that is not known");
+    // The room is not spoilt by them.
+    let mut one = Browser::connect(database, hub.address, "app", &announcement_of_test(&folder)).await;
+    one.until_started().await;
+    hub.stop().await;
+}
+
+fn announcement_of_test(folder: &Folder) -> Message {
+    announcement(&open(&folder.path("one.db")))
+}
+
+#[tokio::test]
+async fn a_room_that_another_server_has_left_is_used_as_it_is() {
+    let folder = Folder::new();
+    std::fs::create_dir_all(folder.rooms()).expect("a folder");
+    let left = folder.rooms().join("app");
+    run(&left, SCHEMA);
+    run(&left, "INSERT INTO note VALUES (1, 'left', 1)");
+    let stored = format!(
+        "INSERT INTO crsql_master(key, value) VALUES ('schema_name', '{NAME}'), ('schema_version', {})",
+        schema_version(SCHEMA)
+    );
+    run(&left, &stored);
+    // Without a schema file: the room has what the client has.
+    let hub = Hub::start(&folder.rooms()).await;
+    let mut one = Browser::open(&folder.path("one.db"), hub.address, "app").await;
+    one.until("the row that was left", |database| count(database) == 1).await;
+    assert!(!folder.room("app").exists());
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn tables_and_columns_that_a_clients_schema_lacks_are_not_sent_to_it() {
+    let folder = Folder::new();
+    let native = folder.path("native.db");
+    run(
+        &native,
+        "CREATE TABLE note (id INTEGER PRIMARY KEY NOT NULL, text TEXT, weight REAL, secret TEXT);
+         CREATE TABLE tag (name TEXT PRIMARY KEY NOT NULL, color BLOB);
+         CREATE TABLE extra (id INTEGER PRIMARY KEY NOT NULL, x);
+         SELECT crsql_as_crr('note'); SELECT crsql_as_crr('tag'); SELECT crsql_as_crr('extra');
+         INSERT INTO note VALUES (1, 'native', 1, 'not for browsers'); INSERT INTO extra VALUES (1, 2);",
+    );
+    let hub = start(&folder).await;
+    crate::support::sync_once(&native, &hub.url("app")).await.expect("level");
+    let mut one = Browser::open(&folder.path("one.db"), hub.address, "app").await;
+    one.until("the row", |database| count(database) == 1).await;
+    run(&folder.room("app"), "INSERT INTO extra VALUES (2, 3); INSERT INTO note(id, text) VALUES (2, 'later')");
+    one.until("the later row", |database| count(database) == 2).await;
+    one.run("UPDATE note SET text = 'browser' WHERE id = 1");
+    one.tell().await;
+    eventually("the edit reaches the room", || {
+        let room = open(&folder.room("app"));
+        let sql = "SELECT text = 'browser' AND secret = 'not for browsers' FROM note WHERE id = 1";
+        room.connection().query_row(sql, [], |row| row.get(0)).expect("one row")
+    })
+    .await;
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn a_backlog_goes_over_in_frames_that_end_with_transactions() {
+    let folder = Folder::new();
+    let hub = start(&folder).await;
+    let mut one = Browser::open(&folder.path("one.db"), hub.address, "app").await;
+    one.until_started().await;
+    for base in 0..8 {
+        one.run(&format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50)
+             INSERT INTO note SELECT {base} * 50 + i, hex(zeroblob(4000)), i FROM n"
+        ));
+    }
+    one.tell().await;
+    eventually("the room has all", || count(&open(&folder.room("app"))) == 400).await;
+    let database = Database::open(folder.path("two.db")).expect("opens");
+    database.connection().execute_batch(SCHEMA).expect("good");
+    let mut wire = Wire::dial(hub.address, "app", None).await.expect("is let in");
+    wire.send(&announcement(&database)).await;
+    let (mut frames, mut told, mut seen) = (0, 0, Vec::new());
+    while told < 800 {
+        if let Message::Changes { changes, since, .. } = wire.hear().await.expect("goes on") {
+            frames += 1;
+            told += changes.len();
+            let mut versions: Vec<i64> = changes.iter().map(|change| change.db_version).collect();
+            versions.dedup();
+            assert!(versions.iter().all(|version| !seen.contains(version)), "no transaction is divided");
+            assert_eq!(since.db_version, seen.last().copied().unwrap_or(0));
+            seen.extend(versions);
+        }
+    }
+    assert!(frames > 1 && seen.len() == 8, "{frames} frames of {} transactions", seen.len());
+    hub.stop().await;
+}

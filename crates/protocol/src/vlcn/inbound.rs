@@ -1,0 +1,94 @@
+use super::exchange::Output;
+use rejoin_change::SiteId;
+use rejoin_wire::vlcn::{Changes, Point};
+use std::collections::VecDeque;
+
+/// What the other side tells. Frames are applied one after the other, each judged when its turn comes.
+#[derive(Debug)]
+pub(super) struct Inbound {
+    held: Point,
+    waiting: VecDeque<Frame>,
+    waiting_bytes: usize,
+    /// Changes in the frame that is being applied.
+    applying: Option<u64>,
+    changes: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) sender: SiteId,
+    pub(super) since: Point,
+    pub(super) changes: Changes,
+}
+
+/// What becomes of the next frame.
+#[derive(Debug)]
+pub(super) enum Step {
+    Do(Output),
+    /// It starts behind what is held of its sender.
+    Gap,
+}
+
+impl Inbound {
+    pub(super) fn new(held: Point) -> Inbound {
+        Inbound { held, waiting: VecDeque::new(), waiting_bytes: 0, applying: None, changes: 0 }
+    }
+
+    /// Sets what is held of the other side, once it is known who that is.
+    pub(super) fn start(&mut self, held: Point) {
+        self.held = held;
+    }
+
+    pub(super) fn arrived(&mut self, frame: Frame) {
+        // They carry nothing and move nothing.
+        if !frame.changes.is_empty() {
+            self.waiting_bytes += frame.changes.size_bytes();
+            self.waiting.push_back(frame);
+        }
+    }
+
+    pub(super) fn next(&mut self) -> Option<Step> {
+        if self.applying.is_some() {
+            return None;
+        }
+        let frame = self.waiting.pop_front()?;
+        self.waiting_bytes -= frame.changes.size_bytes();
+        if frame.since > self.held {
+            return Some(Step::Gap);
+        }
+        self.applying = Some(frame.changes.len() as u64);
+        Some(Step::Do(Output::Apply { sender: frame.sender, changes: frame.changes }))
+    }
+
+    pub(super) fn applied(&mut self, held: Point) {
+        self.held = self.held.max(held);
+        self.changes += self.applying.take().unwrap_or(0);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
+        self.waiting_bytes = 0;
+        self.applying = None;
+    }
+
+    pub(super) fn held(&self) -> Point {
+        self.held
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.applying.is_none()
+    }
+
+    /// False while so much waits that the link is better not read.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting_bytes < WAITING_BYTES_MAX && self.waiting.len() < WAITING_FRAMES_MAX
+    }
+
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+}
+
+/// Frames that wait to be applied; one frame more may go beyond it.
+const WAITING_BYTES_MAX: usize = 4 << 20;
+const WAITING_FRAMES_MAX: usize = 256;
