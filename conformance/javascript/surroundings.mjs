@@ -8,7 +8,13 @@ IDBDatabase.prototype.transaction = function (names, ...rest) {
   return transaction.call(this, typeof names === 'string' ? names : Array.from(names), ...rest);
 };
 
-globalThis.WebSocket ??= WebSocket;
+// A browser's socket that fails tells whoever listens, and is closed; this one throws first when nobody does.
+globalThis.WebSocket = class extends WebSocket {
+  constructor(...options) {
+    super(...options);
+    this.on('error', error => console.error(error.message));
+  }
+};
 
 class Locks {
   #names = new Map();

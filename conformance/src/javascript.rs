@@ -270,6 +270,11 @@ impl JavaScriptPeer {
         self.ask("migrate", json!({"schemaName": schema_name, "schema": schema}));
     }
 
+    /// Loads a tab's page again; the database must be opened anew.
+    pub fn reload(&self) {
+        self.ask("reload", json!({}));
+    }
+
     fn ask(&self, operation: &str, mut request: Value) -> Value {
         request["name"] = json!(self.name);
         self.script.borrow_mut().ask(operation, request)

@@ -1,0 +1,1 @@
+//! `rejoin sync` as a client of the original server.
