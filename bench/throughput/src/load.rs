@@ -33,9 +33,9 @@ impl Load {
     /// Inserts of rows with a text of 14 letters, one changed cell each.
     pub fn new(batch: usize, scale: f64) -> Outcome<Load> {
         let usual = match batch {
-            0..=9 => 30_000,
-            10..=99 => 100_000,
-            _ => 200_000,
+            0..=9 => 10_000,
+            10..=99 => 40_000,
+            _ => 100_000,
         };
         let frames = ((f64::from(usual) * scale) as usize / batch).max(1);
         let mut bytes = Vec::new();
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn a_load_has_whole_frames_of_its_batch_size() {
         let load = Load::new(100, 0.01).expect("makes");
-        assert_eq!((load.changes, load.last_version), (2_000, 20));
+        assert_eq!((load.changes, load.last_version), (1_000, 10));
         // The smallest load is one frame.
         assert_eq!(Load::new(1000, 0.0).expect("makes").changes, 1000);
     }

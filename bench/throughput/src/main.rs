@@ -1,9 +1,9 @@
 //! The same load through the original server and through `rejoin serve`, in one run.
 //!
-//! One client pushes frames that were made beforehand, as fast as the server takes them. A round ends when the server
-//! has applied everything: a further connection announces the pushing client's site again and again, and every server
-//! answers with what it holds of that site. With listeners a round also waits until each of them has received
-//! everything. Each round has a fresh process and a fresh room, and the servers take turns.
+//! One client pushes frames that were made beforehand, as fast as the server takes them. A round ends when every listener
+//! has received everything and the server says that it has applied everything: a further connection announces the
+//! pushing client's site, and every server answers with what it holds of that site. Without listeners that question is
+//! asked again and again. Each round has a fresh process and a fresh room, and the servers take turns.
 
 #![forbid(unsafe_code)]
 
@@ -34,7 +34,7 @@ struct Args {
     #[arg(long, default_values_t = [1, 10, 100, 1000])]
     batch: Vec<usize>,
     /// Clients that receive everything
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 1)]
     listeners: usize,
     /// Rounds for each server and batch size
     #[arg(long, default_value_t = 5)]

@@ -84,10 +84,10 @@ pub fn random(world: &mut World, peers: &[JavaScriptPeer], mut native: Native, r
             _ => {}
         }
         for _ in 0..EDITS {
-            let sql = edit(random);
             match random.below(3) {
-                0 => native.run(&sql),
-                at => peers[at as usize - 1].run(&sql),
+                0 if random.below(6) == 0 => native.run(&key_change(random)),
+                0 => native.run(&edit(random)),
+                at => peers[at as usize - 1].run(&edit(random)),
             }
         }
         match absent {
@@ -119,17 +119,21 @@ fn edit(random: &mut Random) -> String {
     let real = *random.of(&["0.0", "7.0", "0.1", "-2.5e-300", "1e300"]);
     let text = *random.of(&["'one'", "'ünï 🚀'", "''", "NULL", "'two'"]);
     let blob = *random.of(&["x'00'", "x'ff00ff'", "NULL"]);
-    match random.below(9) {
+    match random.below(8) {
         0 | 1 => format!("INSERT OR REPLACE INTO entry VALUES ('{id}', {text}, {number}, {real}, {blob})"),
         2 => format!("UPDATE entry SET title = {text} WHERE id = '{id}'"),
         3 => format!("UPDATE entry SET count = {number}, data = {blob} WHERE id = '{id}'"),
         4 => format!("DELETE FROM entry WHERE id = '{id}'"),
-        5 => format!("UPDATE OR REPLACE entry SET id = 'moved {id}' WHERE id = '{id}'"),
-        6 => format!("INSERT OR IGNORE INTO place VALUES ({x}, '{id}', {text})"),
-        7 => format!("UPDATE place SET note = {text} WHERE x = {x}"),
+        5 => format!("INSERT OR IGNORE INTO place VALUES ({x}, '{id}', {text})"),
+        6 => format!("UPDATE place SET note = {text} WHERE x = {x}"),
         _ => format!("DELETE FROM place WHERE y = '{id}'"),
     }
 }
 
-const ROUNDS: usize = 12;
+fn key_change(random: &mut Random) -> String {
+    let (from, to) = (*random.of(&["a", "b", "c", "日"]), *random.of(&["moved", "b", "x"]));
+    format!("UPDATE entry SET id = '{to}' WHERE id = '{from}' AND NOT EXISTS (SELECT 1 FROM entry WHERE id = '{to}')")
+}
+
+const ROUNDS: usize = 9;
 const EDITS: usize = 8;

@@ -29,8 +29,10 @@ pub fn one_after_the_other(world: &mut World, peers: &[JavaScriptPeer], mut nati
     second.migrate(SCHEMA_NAME, &new);
     world.sync(second);
     let rows = "SELECT id, title, color, (SELECT name FROM tag) FROM entry ORDER BY id";
-    let expected = [vec![json!("a"), json!("new"), json!("red"), json!("t")],
-        vec![json!("b"), json!("from an old client"), json!(null), json!("t")]];
+    let expected = [
+        vec![json!("a"), json!("new"), json!("red"), json!("t")],
+        vec![json!("b"), json!("from an old client"), json!(null), json!("t")],
+    ];
     wait_until("a client that is updated later has the new column's values", || second.query(rows) == expected);
 
     native.run(
@@ -47,8 +49,10 @@ pub fn one_after_the_other(world: &mut World, peers: &[JavaScriptPeer], mut nati
 
 /// Waits until the native peer's rows read so.
 fn native_rows(native: &Native, rows: &str, expected: &[&str]) -> bool {
-    let text = format!("SELECT group_concat(coalesce(id, '') || '|' || coalesce(title, '') || '|' || coalesce(color, '') || '|' || coalesce(t, ''), '/') FROM (SELECT id, title, color, (SELECT name FROM tag) AS t FROM ({}))",
-        rows.replace(", (SELECT name FROM tag)", ""));
+    let text = format!(
+        "SELECT group_concat(coalesce(id, '') || '|' || coalesce(title, '') || '|' || coalesce(color, '') || '|' || coalesce(t, ''), '/') FROM (SELECT id, title, color, (SELECT name FROM tag) AS t FROM ({}))",
+        rows.replace(", (SELECT name FROM tag)", "")
+    );
     wait_until("the native peer has taken over the upgrade", || {
         native.peer.try_run(&text, &[]).is_ok_and(|found| found[0][0] == expected.join("/").as_str().into())
     });
