@@ -1,6 +1,7 @@
 //! The vlcn protocol over WebSockets: how it is told from the native one, and how its sessions are run.
 
 mod activity;
+pub(crate) mod client;
 mod driver;
 mod handshake;
 pub(crate) mod schemas;

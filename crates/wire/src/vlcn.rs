@@ -9,7 +9,7 @@ mod primitives;
 mod schema_version;
 mod subprotocol;
 
-pub use change::{Change, Changes, Value};
+pub use change::{Change, Changes, Mark, Value};
 pub use message::{Message, Point};
 pub use schema_version::schema_version;
 pub use subprotocol::{Subprotocol, SubprotocolError};

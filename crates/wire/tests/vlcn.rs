@@ -229,6 +229,18 @@ fn a_frame_too_large_is_not_written() {
 }
 
 #[test]
+fn what_was_gathered_since_a_mark_can_be_dropped() {
+    let mut changes = Changes::new();
+    changes.push(&Change { db_version: 4, ..change("t", &[1, 1], "c") });
+    let before = changes.clone();
+    let mark = changes.mark();
+    changes.push(&Change { db_version: 5, ..change("t", &[1, 1], "d") });
+    changes.truncate(mark);
+    assert_eq!(changes, before);
+    assert_eq!(changes.last_version(), Some(4));
+}
+
+#[test]
 fn texts_that_are_not_utf_8_are_refused() {
     let mut changes = Changes::new();
     changes.push(&Change { value: Value::Text("xyz"), ..change("table", &[1, 1], "column") });

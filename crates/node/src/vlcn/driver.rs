@@ -270,7 +270,8 @@ fn read(frame: Option<Result<Frame, String>>) -> Input {
             Err(error) => Input::Malformed(format!("a frame cannot be read: {error}")),
         },
         Some(Ok(Frame::Text(_))) => Input::Malformed("a text frame came; messages are binary".to_owned()),
-        Some(Ok(Frame::Ping | Frame::Pong)) => Input::Heard,
+        Some(Ok(Frame::Ping)) => Input::Heard,
+        Some(Ok(Frame::Pong)) => Input::Pong,
         Some(Ok(Frame::Close { code, reason })) => Input::Closed { code, reason },
         Some(Err(reason)) => {
             tracing::debug!(reason, "the link broke");

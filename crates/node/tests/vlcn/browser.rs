@@ -87,11 +87,6 @@ impl Wire {
             }
         }
     }
-
-    /// True where nothing comes for a while.
-    pub async fn is_silent(&mut self) -> bool {
-        tokio::time::timeout(std::time::Duration::from_millis(400), self.hear()).await.is_err()
-    }
 }
 
 /// A client with a database.

@@ -53,8 +53,10 @@ pub enum Input {
     Message(Message),
     /// The other side sent something that is not a message; the sentence says what is wrong with it.
     Malformed(String),
-    /// The other side is alive: bytes of it have arrived, or its answer to [`Output::Ping`].
+    /// Bytes come and go: the other side is alive.
     Heard,
+    /// The other side answers [`Output::Ping`].
+    Pong,
     /// Answers [`Output::Admit`].
     Admitted(Admitted),
     /// Answers [`Output::Pull`].

@@ -32,8 +32,11 @@ pub struct Session {
     rewound: Option<Duration>,
     /// Changes of the other side could not be applied. What this side has to tell goes over first.
     refusing: Option<Refusal>,
+    /// What follows cannot be told. What the other side has to tell comes over first.
+    unable: Option<Refusal>,
     /// When something was last told or heard.
     moved: Duration,
+    quiet: Quiet,
     caught_up: bool,
     progress: Progress,
     now: Duration,
@@ -51,6 +54,18 @@ enum State {
     AwaitStart,
     Streaming,
     Ended,
+}
+
+/// How far a side has got in finding out that the other has nothing more to tell at present. A server that gathers what it
+/// has to tell may do nothing else meanwhile, and answers a ping when it is through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Quiet {
+    /// Until nothing has moved for a while.
+    Waiting,
+    /// Until the other side answers a ping.
+    Asked,
+    /// Until nothing has moved for a while after the answer.
+    Answered,
 }
 
 impl Session {
@@ -72,7 +87,9 @@ impl Session {
             rewind_to: None,
             rewound: None,
             refusing: None,
+            unable: None,
             moved: Duration::ZERO,
+            quiet: Quiet::Waiting,
             caught_up: false,
             progress: Progress::default(),
             now: Duration::ZERO,
@@ -93,26 +110,33 @@ impl Session {
             }
             Input::Malformed(reason) => self.refuse_protocol(reason),
             Input::Heard => self.liveness.heard(now),
+            Input::Pong => {
+                self.liveness.heard(now);
+                if self.quiet == Quiet::Asked {
+                    self.moved = now;
+                    self.quiet = Quiet::Answered;
+                }
+            }
             Input::Admitted(admitted) => self.admitted(admitted),
             Input::Pulled { ticket, pulled } => {
                 let output = self.outbound.pulled(ticket, pulled);
                 if output.is_some() {
-                    self.moved = now;
+                    self.has_moved();
                 }
                 self.outputs.extend(output);
                 self.check_start();
             }
             Input::Applied { held } => {
                 self.inbound.applied(held);
-                self.moved = now;
+                self.has_moved();
                 self.gap_answered = None;
             }
             Input::Sent => {
                 self.outbound.sent();
-                self.moved = now;
+                self.has_moved();
             }
             Input::Failed(refusal) => self.failed(refusal),
-            Input::PullFailed(refusal) => self.refuse(refusal),
+            Input::PullFailed(refusal) => self.pull_failed(refusal),
             Input::LocalChange => self.outbound.wake(),
             Input::Stop(goodbye) => self.end(Ended::Here(goodbye)),
             Input::Closed { code, reason } => self.end(Ended::ByPeer { code, reason }),
@@ -134,7 +158,7 @@ impl Session {
             return None;
         }
         let rewind = self.rewind_to.and(self.rewound).map(|rewound| rewound + REWIND_INTERVAL);
-        let quiet = (self.is_client() && !self.caught_up && self.is_idle()).then(|| self.moved + QUIET_MIN);
+        let quiet = (self.awaits_quiet() && self.quiet != Quiet::Asked).then(|| self.moved + QUIET_MIN);
         [rewind, quiet].into_iter().flatten().chain([self.liveness.deadline()]).min()
     }
 
@@ -148,7 +172,7 @@ impl Session {
             return;
         }
         self.liveness.start(self.now);
-        self.moved = self.now;
+        self.has_moved();
         self.state = match &self.role {
             Role::Server => State::AwaitAnnouncement,
             Role::Client { announcement, .. } => {
@@ -227,7 +251,7 @@ impl Session {
     fn streaming(&mut self, peer: SiteId) {
         self.state = State::Streaming;
         self.liveness.streaming();
-        self.moved = self.now;
+        self.has_moved();
         self.outputs.push_back(Output::Event(Event::Joined { remote: peer, tables_taken: Vec::new() }));
     }
 
@@ -240,7 +264,7 @@ impl Session {
                 return self.refuse_protocol(format!("changes of {sender} came from {peer}"));
             }
         }
-        self.moved = self.now;
+        self.has_moved();
         if self.refusing.is_none() && self.state != State::Ended {
             self.inbound.arrived(frame);
         }
@@ -277,7 +301,7 @@ impl Session {
         if is_first {
             self.streaming(self.peer.unwrap_or(SiteId([0; 16])));
         }
-        self.moved = self.now;
+        self.has_moved();
     }
 
     /// The server holds more of this database than the database has.
@@ -304,6 +328,16 @@ impl Session {
             // Dialling again would meet the same changes first: the other direction would never get through.
             self.inbound.clear();
             self.refusing = Some(refusal);
+        } else {
+            self.refuse(refusal);
+        }
+    }
+
+    fn pull_failed(&mut self, refusal: Refusal) {
+        if self.state == State::Streaming && self.refusing.is_none() {
+            self.outbound.stop();
+            self.has_moved();
+            self.unable = Some(refusal);
         } else {
             self.refuse(refusal);
         }
@@ -352,9 +386,33 @@ impl Session {
             return self.refuse(refusal);
         }
         self.tell_progress();
-        if self.is_client() && !self.caught_up && self.is_idle() && self.now >= self.moved + QUIET_MIN {
-            self.catch_up();
+        if !self.awaits_quiet() || self.now < self.moved + QUIET_MIN {
+            return;
         }
+        match self.quiet {
+            Quiet::Waiting => {
+                self.quiet = Quiet::Asked;
+                self.outputs.push_back(Output::Ping);
+            }
+            Quiet::Asked => {}
+            Quiet::Answered => match self.unable.take() {
+                Some(refusal) => self.refuse(refusal),
+                None => self.catch_up(),
+            },
+        }
+    }
+
+    /// Something was told or heard.
+    fn has_moved(&mut self) {
+        self.moved = self.now;
+        self.quiet = Quiet::Waiting;
+    }
+
+    /// True while this side has nothing to do but to find out whether the other has.
+    fn awaits_quiet(&self) -> bool {
+        let wants = self.unable.is_some() || self.is_client() && !self.caught_up;
+        let has_told = self.outbound.is_idle() || self.unable.is_some();
+        wants && self.state == State::Streaming && has_told && self.inbound.is_idle()
     }
 
     /// Nothing has come for a while and everything has been told.
@@ -392,10 +450,6 @@ impl Session {
         }
     }
 
-    fn is_idle(&self) -> bool {
-        self.state == State::Streaming && self.outbound.is_idle() && self.inbound.is_idle()
-    }
-
     fn is_client(&self) -> bool {
         matches!(self.role, Role::Client { .. })
     }
@@ -420,8 +474,8 @@ impl Session {
     }
 }
 
-/// Silence after which a client takes it that the server has nothing more to tell.
-const QUIET_MIN: Duration = Duration::from_secs(2);
+/// How long nothing moves before the other side is pinged, and again after its answer.
+const QUIET_MIN: Duration = Duration::from_secs(1);
 
 /// How often one side goes back for the other.
 const REWIND_INTERVAL: Duration = Duration::from_secs(1);

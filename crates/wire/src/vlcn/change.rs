@@ -51,6 +51,14 @@ pub struct Changes {
     last_version: Option<i64>,
 }
 
+/// A place among changes that are being gathered.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    count: usize,
+    size_bytes: usize,
+    last_version: Option<i64>,
+}
+
 impl Changes {
     /// No changes.
     pub fn new() -> Changes {
@@ -62,6 +70,18 @@ impl Changes {
         change.push_to(&mut self.bytes);
         self.count += 1;
         self.last_version = Some(change.db_version);
+    }
+
+    /// Where the next one will be.
+    pub fn mark(&self) -> Mark {
+        Mark { count: self.count, size_bytes: self.bytes.len(), last_version: self.last_version }
+    }
+
+    /// Drops those added since a mark was taken of these same changes.
+    pub fn truncate(&mut self, mark: Mark) {
+        self.count = mark.count;
+        self.bytes.truncate(mark.size_bytes);
+        self.last_version = mark.last_version;
     }
 
     /// How many there are.

@@ -27,7 +27,7 @@ pub(crate) fn pull(
     blobs: Blobs,
 ) -> Result<Pulled, Trouble> {
     // Before the scan: what is committed in between is in the scan.
-    let head = worker.head()?;
+    let mut head = worker.head()?;
     let exclude = &exclude[..exclude.len().min(EXCLUDED_MAX)];
     let mut statement = worker.connection().prepare_cached(&sql::vlcn_changes(exclude.len())).map_err(failed)?;
     let excluded = exclude.iter().map(|site_id| rusqlite::types::Value::Blob(site_id.as_bytes().to_vec()));
@@ -35,18 +35,28 @@ pub(crate) fn pull(
     let mut rows = statement.query(rusqlite::params_from_iter(parameters)).map_err(failed)?;
     let mut changes = Changes::new();
     let mut scanned = after;
+    // Where the transaction begins that is being read, and the last one before it.
+    let (mut mark, mut complete) = (changes.mark(), after);
     while let Some(row) = rows.next().map_err(failed)? {
         let db_version = row.get(5).map_err(failed)?;
+        head = head.max(db_version);
         if db_version > scanned {
             if changes.size_bytes() >= VLCN_FRAME_BYTES_SOFT_MAX {
-                return Ok(Pulled { changes, scanned, head: head.max(db_version) });
+                return Ok(Pulled { changes, scanned, head });
             }
+            (mark, complete) = (changes.mark(), scanned);
             scanned = db_version;
         }
-        push(&mut changes, row, known, blobs, db_version)?;
+        if let Err(trouble) = push(&mut changes, row, known, blobs, db_version) {
+            // What lies before goes over first; the next look meets the same again.
+            changes.truncate(mark);
+            if changes.is_empty() {
+                return Err(trouble);
+            }
+            return Ok(Pulled { changes, scanned: complete, head });
+        }
     }
-    let scanned = scanned.max(head);
-    Ok(Pulled { changes, scanned, head: scanned })
+    Ok(Pulled { changes, scanned: scanned.max(head), head })
 }
 
 fn push(
