@@ -133,6 +133,11 @@ pub(crate) const SQLITE_UTF8: u8 = 1;
 pub(crate) const SQLITE_PREPARE_PERSISTENT: u32 = 1;
 pub(crate) const SQLITE_TXN_WRITE: c_int = 2;
 
+pub(crate) const SQLITE_OPEN_READWRITE: c_int = 2;
+pub(crate) const SQLITE_OPEN_CREATE: c_int = 4;
+pub(crate) const SQLITE_OPEN_MEMORY: c_int = 0x80;
+pub(crate) const SQLITE_LIMIT_ATTACHED: c_int = 7;
+
 pub(crate) const SQLITE_VTAB_INNOCUOUS: c_int = 2;
 pub(crate) const SQLITE_VTAB_DIRECTONLY: c_int = 3;
 

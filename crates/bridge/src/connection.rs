@@ -32,8 +32,8 @@ pub(crate) struct Inner {
 
 impl Connection {
     /// # Safety
-    /// `db` is an open connection of the library that `api` was read from, and the caller registers the guard module
-    /// next, which learns of its closing.
+    /// `db` is an open connection of the library that `api` was read from, and the caller sees to it that
+    /// [`Inner::closed`] is called before it is closed: by the guard module, registered next, or by closing it itself.
     pub(crate) unsafe fn new(api: Api, slot: usize, db: *mut sqlite3) -> Connection {
         Connection(Rc::new(Inner {
             api,
@@ -67,6 +67,12 @@ impl Connection {
         statement
             .map(|raw| Statement::new(self.clone(), raw))
             .ok_or_else(|| Error::misuse(format!("an SQL statement was expected, found none: {sql:?}")))
+    }
+
+    /// Compiles the first statement of a text, none where the text is blank, and gives what comes after it.
+    pub fn prepare_first<'s>(&self, sql: &'s str) -> Result<(Option<Statement>, &'s str)> {
+        let (statement, used) = self.0.prepare(sql, 0)?;
+        Ok((statement.map(|raw| Statement::new(self.clone(), raw)), &sql[used..]))
     }
 
     /// Takes a compiled statement from this connection's cache, or compiles it for the cache. It returns there, reset

@@ -1,5 +1,5 @@
 use crate::catalogue::{Catalogue, Tracked};
-use crate::{database, sql};
+use crate::{config, database, sql};
 use rejoin_bridge::{Connection, Error, Result, TransactionJoin, TransactionObserver};
 use rejoin_change::COUNTER_MAX;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -27,6 +27,8 @@ pub(crate) struct Engine {
     data_version: Cell<i64>,
     sync_bit: Cell<i64>,
     rows_impacted: Cell<i64>,
+    /// The setting merge-equal-values, while a transaction writes; none where it has to be read.
+    merge_equal_values: Cell<Option<bool>>,
     /// The tracked tables, and the schema cookie as of which they were read.
     catalogue: RefCell<Option<(i64, Rc<Catalogue>)>>,
     /// True where `catalogue` shows a schema that may yet be rolled back.
@@ -48,6 +50,7 @@ impl Engine {
             data_version: Cell::new(-1),
             sync_bit: Cell::new(0),
             rows_impacted: Cell::new(0),
+            merge_equal_values: Cell::new(None),
             catalogue: RefCell::new(None),
             catalogue_provisional: Cell::new(false),
         });
@@ -133,6 +136,22 @@ impl Engine {
         self.rows_impacted.set(self.rows_impacted.get() + rows);
     }
 
+    /// Whether the site decides between equal values of equal versions. Read once in a transaction that writes.
+    #[allow(dead_code, reason = "for the merge rule, which does not ask yet")]
+    pub(crate) fn merge_equal_values(&self) -> Result<bool> {
+        if let Some(known) = self.merge_equal_values.get() {
+            return Ok(known);
+        }
+        let stored = config::read_merge_equal_values(self)?;
+        self.merge_equal_values.set(self.writing.get().then_some(stored));
+        Ok(stored)
+    }
+
+    /// The setting is read again at next use.
+    pub(crate) fn forget_merge_equal_values(&self) {
+        self.merge_equal_values.set(None);
+    }
+
     /// The tracked tables as the schema is now, also inside a transaction that has changed it.
     pub(crate) fn catalogue(&self) -> Result<Rc<Catalogue>> {
         let cookie = self.pragma(sql::SCHEMA_VERSION)?;
@@ -199,6 +218,7 @@ impl Engine {
         self.rewound.set(false);
         self.writing.set(false);
         self.rows_impacted.set(0);
+        self.merge_equal_values.set(None);
     }
 }
 
@@ -220,6 +240,7 @@ impl TransactionObserver for Engine {
     /// Numbers that were taken stay taken: gaps are harmless, numbers used twice are not.
     fn rolled_back_to(&self, _: i32) {
         self.rewound.set(true);
+        self.merge_equal_values.set(None);
         self.rewind_catalogue();
     }
 }

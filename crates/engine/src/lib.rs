@@ -9,15 +9,20 @@
 
 #![forbid(unsafe_code)]
 
+mod automigrate;
 mod backfill;
 mod catalogue;
 mod changes;
+mod clset;
+mod config;
 mod database;
 mod eligible;
 mod engine;
+mod fractional;
 mod functions;
 mod local_write;
 mod schema;
+pub mod schema_text;
 mod sql;
 mod unpack;
 mod values;
@@ -35,6 +40,7 @@ pub fn register(connection: &Connection) -> Result<()> {
     database::prepare(connection)?;
     let engine = engine::Engine::attach(connection)?;
     functions::register(&engine)?;
-    connection.create_module("crsql_changes", changes::ChangesModule(engine))?;
+    connection.create_module("crsql_changes", changes::ChangesModule(engine.clone()))?;
+    connection.create_module("clset", clset::ClsetModule(engine))?;
     connection.create_module("crsql_unpack_columns", unpack::UnpackModule)
 }

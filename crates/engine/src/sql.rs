@@ -1,6 +1,11 @@
 //! Every SQL text of the engine: one function per statement. Names are quoted by [`quote`], texts by [`literal`].
 //!
+//! Those of ordered tables and of migrations have modules of their own.
+//!
 //! Everything lives in the schema `main`; names are qualified, so that temporary tables cannot stand in the way.
+
+pub(crate) mod fractional;
+pub(crate) mod migration;
 
 /// An identifier, quoted.
 pub(crate) fn quote(name: &str) -> String {
@@ -88,6 +93,10 @@ pub(crate) const DATABASE_OBJECTS: &str = "SELECT name FROM main.sqlite_master W
 pub(crate) const READ_MASTER: &str = "SELECT value FROM main.crsql_master WHERE key = ?1";
 pub(crate) const WRITE_MASTER: &str =
     "INSERT INTO main.crsql_master (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+/// (value) -> what the column `value` of crsql_master, whose affinity is NUMERIC, stores of it.
+pub(crate) const AS_NUMERIC: &str =
+    "SELECT CASE WHEN typeof(?1) IN ('text', 'real') AND CAST(?1 AS NUMERIC) = ?1 THEN CAST(?1 AS NUMERIC) ELSE ?1 END";
+pub(crate) const AS_TEXT: &str = "SELECT CAST(?1 AS TEXT)";
 pub(crate) const OWN_SITE_ID: &str = "SELECT site_id FROM main.crsql_site_id WHERE ordinal = 0";
 pub(crate) const ADD_OWN_SITE_ID: &str = "INSERT INTO main.crsql_site_id (site_id, ordinal) VALUES (?1, 0)";
 pub(crate) const SITE_ORDINAL: &str = "SELECT ordinal FROM main.crsql_site_id WHERE site_id = ?1";
@@ -106,6 +115,10 @@ pub(crate) const TABLE_SQL: &str =
     "SELECT name, sql FROM main.sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
 pub(crate) const TRIGGER: &str = "SELECT tbl_name, sql FROM main.sqlite_master WHERE type = 'trigger' AND name = ?1";
 pub(crate) const OBJECT_EXISTS: &str = "SELECT 1 FROM main.sqlite_master WHERE type = ?1 AND name = ?2";
+
+/// Name, NOT NULL, default, and whether it is generated, of every column that is not hidden.
+pub(crate) const SHOWN_COLUMNS: &str = "SELECT name, \"notnull\", dflt_value, hidden > 1 \
+     FROM pragma_table_xinfo(?1, 'main') WHERE hidden <> 1 ORDER BY cid";
 
 /// The column names that the clock rows of the lowest and the highest key speak of.
 pub(crate) fn sampled_column_names(table: &str) -> String {
@@ -129,6 +142,16 @@ pub(crate) const COLUMN_DEFAULTS: &str =
     "SELECT name, \"notnull\", dflt_value FROM pragma_table_info(?1, 'main') WHERE pk = 0 ORDER BY cid";
 
 // Tracking a table.
+
+/// A table of the user, with the definitions as they were given. A comment may end them.
+pub(crate) fn create_table(table: &str, definitions: &str) -> String {
+    let line_end = if definitions.contains("--") { "\n" } else { "" };
+    format!("CREATE TABLE {} ({definitions}{line_end})", main(table))
+}
+
+pub(crate) fn drop_table(table: &str) -> String {
+    format!("DROP TABLE IF EXISTS {}", main(table))
+}
 
 pub(crate) fn create_clock(table: &str) -> String {
     format!(

@@ -1,11 +1,10 @@
 //! Finding out what stands in the way of a table's replication.
 
+use rejoin_engine::schema_text::{ConstraintKind, CreateTable, Kind, tokenize};
 use rusqlite::Connection;
 
-use super::create_table::{ConstraintKind, CreateTable};
 use super::facts::{ColumnFacts, TableFacts};
 use super::obstacle::{COLUMNS_MAX, NotNullCure, Obstacle};
-use super::tokens::{Kind, tokenize};
 use crate::file_error::{Doing, FileError};
 use crate::user_tables::{UserTable, quoted};
 
