@@ -282,7 +282,7 @@ impl JavaScriptPeer {
 }
 
 /// How long a script may take to start, or to answer.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
+const ANSWER_MAX: Duration = Duration::from_secs(120);
 /// How long a script may take to end when its input has ended.
 const END_MAX: Duration = Duration::from_secs(10);
 const STEP: Duration = Duration::from_millis(10);

@@ -1,8 +1,8 @@
 //! A server, its schemas, and what peers of both sorts hold.
 
 use rejoin_conformance::{
-    Engine, Host, JavaScript, JavaScriptPeer, Peer, Program, Script, Server, Settings, Value, free_address, program,
-    wait_until,
+    Engine, Host, JavaScript, JavaScriptPeer, OriginalServer, Peer, Program, Script, Server, Settings, Value,
+    free_address, program, wait_until,
 };
 use std::cell::RefCell;
 use std::net::TcpStream;
@@ -37,12 +37,15 @@ pub struct World {
     pub address: String,
     pub settings: Settings,
     server: Option<Server>,
+    original: Option<OriginalServer>,
     folder: tempfile::TempDir,
 }
 
 /// A native database and the process that keeps it level with the room.
 pub struct Native {
     pub peer: Peer,
+    /// The server speaks the packages' protocol.
+    is_vlcn: bool,
     sync: Option<Server>,
 }
 
@@ -57,7 +60,17 @@ impl World {
         std::fs::create_dir(&schemas).expect("a folder in a temporary folder");
         std::fs::write(schemas.join(SCHEMA_NAME), SCHEMA).expect("a file in a temporary folder");
         let address = free_address();
-        Some(World { token: None, schemas, javascript, program, address, settings, server: None, folder })
+        Some(World {
+            token: None,
+            schemas,
+            javascript,
+            program,
+            address,
+            settings,
+            server: None,
+            original: None,
+            folder,
+        })
     }
 
     /// Starts `rejoin serve`, again after [`World::kill_server`] at the same address with the same rooms.
@@ -92,10 +105,35 @@ impl World {
         peer.sync(&self.url(), ROOM, self.token.as_deref());
     }
 
-    /// A new native database that takes the tables from the room, in which somebody must be.
+    /// Starts the original server, again after [`World::kill_original`] at the same address with the same rooms.
+    pub fn start_original(&mut self) {
+        let rooms = self.folder.path().join("original");
+        self.original = Some(self.javascript.original_server(&self.address, Some(&rooms), &self.schemas));
+    }
+
+    /// As `kill -9` does.
+    pub fn kill_original(&mut self) {
+        self.original.take().expect("the original server runs").kill();
+    }
+
+    /// Whether the original server is still there.
+    pub fn original_runs(&mut self) -> bool {
+        self.original.as_mut().is_some_and(|server| !server.ends_within(Duration::from_secs(1)))
+    }
+
+    /// A new native database that takes the tables from the room of `rejoin serve`, in which somebody must be.
     pub fn native(&self, name: &str) -> Native {
+        self.join(name, false)
+    }
+
+    /// A new native database that syncs as the packages' clients do, with the tables of the schema file.
+    pub fn native_of_vlcn(&self, name: &str) -> Native {
+        self.join(name, true)
+    }
+
+    fn join(&self, name: &str, is_vlcn: bool) -> Native {
         let peer = Peer::new(&self.settings, self.folder.path(), name, Host::Shell, Engine::BuiltIn);
-        let mut native = Native { peer, sync: None };
+        let mut native = Native { peer, is_vlcn, sync: None };
         self.start_sync(&mut native);
         wait_until("the native peer has the tables", || native.peer.try_run(CONTENT, &[]).is_ok());
         native
@@ -104,8 +142,14 @@ impl World {
     /// Keeps a native database level with the room from now on.
     pub fn start_sync(&self, native: &mut Native) {
         let database = native.peer.database.to_string_lossy().into_owned();
-        let url = format!("ws://{}/{ROOM}", self.address);
-        native.sync = Some(self.program.start(&native.peer.name, &["sync", &database, &url]));
+        let schema = self.schemas.join(SCHEMA_NAME).to_string_lossy().into_owned();
+        let (of_room, of_server) = (format!("ws://{}/{ROOM}", self.address), self.url());
+        let arguments = if native.is_vlcn {
+            vec!["sync", &database, &of_server, "--dialect", "vlcn", "--room", ROOM, "--schema", &schema]
+        } else {
+            vec!["sync", &database, &of_room]
+        };
+        native.sync = Some(self.program.start(&native.peer.name, &arguments));
     }
 
     /// Waits until all hold the same and it is what is expected.
@@ -146,6 +190,11 @@ impl Native {
         self.sync.take().expect("is syncing").kill();
     }
 
+    /// What the process that syncs it has printed.
+    pub fn printed(&self) -> String {
+        self.sync.as_ref().expect("is syncing").printed()
+    }
+
     pub fn content(&self) -> Vec<String> {
         let text = |row: &Vec<Value>| row[0].text().to_owned();
         self.peer.run(CONTENT, &[]).iter().map(text).collect()
@@ -157,5 +206,5 @@ pub fn content_of(peer: &JavaScriptPeer) -> Vec<String> {
     peer.texts(CONTENT)
 }
 
-const CONVERGE_MAX: Duration = Duration::from_secs(60);
+const CONVERGE_MAX: Duration = Duration::from_secs(90);
 const STEP: Duration = Duration::from_millis(50);
