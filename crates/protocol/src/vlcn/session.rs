@@ -118,8 +118,9 @@ impl Session {
                 }
             }
             Input::Admitted(admitted) => self.admitted(admitted),
-            Input::Pulled { ticket, pulled } => {
-                let output = self.outbound.pulled(ticket, pulled);
+            Input::Pulled { ticket, .. } if !self.outbound.awaits(ticket) => {}
+            Input::Pulled { pulled, .. } => {
+                let output = self.outbound.pulled(pulled);
                 if output.is_some() {
                     self.has_moved();
                 }
