@@ -197,6 +197,28 @@ fn a_gap_is_answered_by_what_is_held_and_not_again_at_once() {
 }
 
 #[test]
+fn a_client_that_left_something_out_is_asked_for_all_it_has_and_then_goes_on_as_before() {
+    let all = Message::StartStreaming { since: Point::START, exclude_sites: vec![], local_only: false };
+    let as_they_are = |outputs: &[Output]| match outputs {
+        [Output::Apply { as_they_are, .. }] => *as_they_are,
+        other => panic!("{other:?}"),
+    };
+    let mut side = server(7);
+    assert!(!as_they_are(&side.tell(frame(CLIENT, 7, [8]))));
+    assert_eq!(side.tell(Input::Incomplete), [Output::Send(all.clone())]);
+    assert!(side.tell(frame(CLIENT, 8, [9])).is_empty(), "it was under way meanwhile");
+    side.now += SECOND;
+    assert_eq!(side.tell(frame(CLIENT, 9, [10])), [Output::Send(all)]);
+    assert!(as_they_are(&side.tell(frame(CLIENT, 0, 1..=10))));
+    assert_eq!(side.tell(Input::Applied { held: Point::after(10) }), [Output::Send(start_message(10))]);
+    assert!(!as_they_are(&side.tell(frame(CLIENT, 10, [11]))));
+    side.tell(Input::Applied { held: Point::after(11) });
+
+    let mut side = client(false);
+    assert!(as_they_are(&side.tell(frame(SERVER, 0, [1]))), "a server cannot be asked");
+}
+
+#[test]
 fn a_client_that_lacks_something_is_told_from_there_at_most_once_a_second() {
     let mut side = server(0);
     let (ticket, _) = pull_of(&side.tell(Input::LocalChange));
@@ -512,7 +534,7 @@ impl World {
                 Output::Pull { ticket, after, exclude } => {
                     Input::Pulled { ticket, pulled: store.pull(after, &exclude) }
                 }
-                Output::Apply { sender, changes } => Input::Applied { held: store.apply(sender, &changes) },
+                Output::Apply { sender, changes, .. } => Input::Applied { held: store.apply(sender, &changes) },
                 other => unreachable!("{other:?} is no question"),
             })
         };

@@ -30,6 +30,11 @@ impl Columns {
         self.0.get(table).is_some_and(|columns| column == SENTINEL || columns.contains_key(column))
     }
 
+    /// How many columns outside of the key a table has; 0 for an unknown one.
+    pub(super) fn cells_of(&self, table: &str) -> usize {
+        self.0.get(table).map_or(0, |columns| columns.values().filter(|place| **place == 0).count())
+    }
+
     /// What of `other` is lacking here, as a phrase; nothing where all of it is here.
     pub(crate) fn lacking(&self, other: &Columns) -> Option<String> {
         let mut lacking: Vec<String> = Vec::new();
