@@ -10,6 +10,7 @@ mod host;
 mod peer;
 mod program;
 mod random;
+mod session;
 mod settings;
 mod value;
 
@@ -17,5 +18,6 @@ pub use host::{Answer, Host, Statement};
 pub use peer::{Peer, Stream, carry, until_level};
 pub use program::{Program, Server, free_address, wait_until};
 pub use random::Random;
-pub use settings::{Engine, PYTHON, Settings, apsw, chinook, library, original, program};
+pub use session::{Ran, Session};
+pub use settings::{Engine, PYTHON, Settings, apsw, chinook, library, original, program, wasm};
 pub use value::{Row, Value};

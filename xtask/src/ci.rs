@@ -1,6 +1,6 @@
 //! Every check and every test, in one command; what it prints is enough to see what was checked and what was not.
 
-use crate::{Outcome, apsw, chinook, needs, oracle, repository, run, tidy};
+use crate::{Outcome, apsw, chinook, needs, oracle, repository, run, tidy, wasm};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,11 @@ pub fn ci() -> Outcome<()> {
         report.leave_out("the original cr-sqlite: nothing is compared with it".to_owned());
     } else if report.step("oracle", || oracle::make().map(drop)) {
         required.push("oracle");
+    }
+    if ["node", "npm"].iter().any(|program| is_missing(program)) {
+        report.leave_out("cr-sqlite 0.16.0 in WebAssembly: nothing is compared with it".to_owned());
+    } else if report.step("wasm", || wasm::make().map(drop)) {
+        required.push("wasm");
     }
     if is_missing(needs::PYTHON) || is_missing("/usr/bin/pip3") {
         report.leave_out("the Chinook database and apsw: nothing is tried on them".to_owned());
@@ -64,9 +69,10 @@ pub fn ci() -> Outcome<()> {
 pub fn conformance(filters: &[&str]) -> Outcome<()> {
     cargo(&["build", "--package", "rejoin-extension", "--package", "rejoin-cli"])?;
     oracle::make()?;
+    wasm::make()?;
     chinook::make()?;
     apsw::make()?;
-    let required = ["library", "program", "sqlite3", needs::PYTHON, "oracle", "chinook", "apsw"];
+    let required = ["library", "program", "sqlite3", needs::PYTHON, "oracle", "wasm", "chinook", "apsw"];
     let mut arguments = vec!["--package", "rejoin-conformance"];
     arguments.extend(filters);
     test(&arguments, &required)

@@ -12,6 +12,7 @@ mod oracle;
 mod repository;
 mod run;
 mod tidy;
+mod wasm;
 
 use std::process::ExitCode;
 
@@ -24,7 +25,10 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["ci"] => ci::ci(),
         ["tidy"] => tidy::tidy(),
-        ["oracle"] => oracle::make().map(|path| println!("{}", path.display())),
+        ["oracle"] => oracle::make().and_then(|native| {
+            println!("{}", native.display());
+            wasm::make().map(|path| println!("{}", path.display()))
+        }),
         ["chinook"] => chinook::make().map(|path| println!("{}", path.display())),
         ["apsw"] => apsw::make().map(|path| println!("{}", path.display())),
         ["conformance", filters @ ..] => ci::conformance(filters),
@@ -49,7 +53,8 @@ cargo xtask CHORE
 
   ci                    install what the tests need (Debian, as root), then run every check and test
   tidy                  check the rules that the compiler does not: allowed edges, unsafe, links, file length
-  oracle                make the original cr-sqlite at target/oracle/native/crsqlite.so
+  oracle                make the original cr-sqlite at target/oracle/native/crsqlite.so, and its build for
+                        WebAssembly at target/oracle/wasm
   chinook               make the Chinook sample database at target/chinook/chinook.db
   apsw                  put the Python module apsw, which has a newer SQLite, into target/apsw
   conformance [FILTER]  build the program and the library, then run the tests against them and the original";

@@ -36,7 +36,12 @@ pub const NEEDS: &[Need] = &[
         debian_package: "patchelf",
         without: "the original cr-sqlite and what is compared with it",
     },
-    Need { program: "npm", debian_package: "npm", without: "the original cr-sqlite and what is compared with it" },
+    Need { program: "npm", debian_package: "npm", without: "every original cr-sqlite and what is compared with it" },
+    Need {
+        program: "node",
+        debian_package: "nodejs",
+        without: "what is compared with cr-sqlite 0.16.0 in WebAssembly",
+    },
     Need { program: "tar", debian_package: "tar", without: "the original cr-sqlite and the Chinook database" },
 ];
 

@@ -122,6 +122,7 @@ pub(crate) struct sqlite3_module {
 
 pub(crate) const SQLITE_OK: c_int = 0;
 pub(crate) const SQLITE_ROW: c_int = 100;
+pub(crate) const SQLITE_INTERRUPT: c_int = 9;
 pub(crate) const SQLITE_DONE: c_int = 101;
 
 pub(crate) const SQLITE_INTEGER: c_int = 1;
@@ -132,6 +133,11 @@ pub(crate) const SQLITE_BLOB: c_int = 4;
 pub(crate) const SQLITE_UTF8: u8 = 1;
 pub(crate) const SQLITE_PREPARE_PERSISTENT: u32 = 1;
 pub(crate) const SQLITE_TXN_WRITE: c_int = 2;
+
+pub(crate) const SQLITE_OPEN_READWRITE: c_int = 2;
+pub(crate) const SQLITE_OPEN_CREATE: c_int = 4;
+pub(crate) const SQLITE_OPEN_MEMORY: c_int = 0x80;
+pub(crate) const SQLITE_LIMIT_ATTACHED: c_int = 7;
 
 pub(crate) const SQLITE_VTAB_INNOCUOUS: c_int = 2;
 pub(crate) const SQLITE_VTAB_DIRECTONLY: c_int = 3;

@@ -21,6 +21,13 @@ impl FunctionFlags {
     pub const DIRECTONLY: FunctionFlags = FunctionFlags(0x8_0000);
 }
 
+impl FunctionFlags {
+    /// Both, where a constant is needed; elsewhere `|`.
+    pub const fn and(self, other: FunctionFlags) -> FunctionFlags {
+        FunctionFlags(self.0 | other.0)
+    }
+}
+
 impl BitOr for FunctionFlags {
     type Output = FunctionFlags;
     fn bitor(self, other: FunctionFlags) -> FunctionFlags {

@@ -26,14 +26,11 @@ pub(crate) fn as_crr(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Output<'sta
         return Ok("OK".into());
     }
     atomically(engine, "crsql_as_crr", || {
-        eligible::check(&engine.connection, &table)?;
         if exists(&engine.connection, "trigger", &sql::insert_trigger_name(&table))? {
-            return Ok(());
+            return eligible::check(&engine.connection, &table);
         }
-        // A clock that is already there is that of a table which was dropped and made anew, or lost its triggers.
-        if exists(&engine.connection, "table", &sql::clock_name(&table))? {
-            compact(engine, &table)?;
-        }
+        eligible::check_new(&engine.connection, &table)?;
+        adopt_leftovers(engine, &table)?;
         create(engine, &table, Stamp::Next)
     })?;
     Ok("OK".into())
@@ -43,18 +40,48 @@ pub(crate) fn as_crr(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Output<'sta
 pub(crate) fn as_table(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Output<'static>> {
     let Some(table) = call.arg(0).as_str() else { return Ok(Output::Null) };
     let table = canonical_name(engine, table)?;
-    atomically(engine, "crsql_as_table", || {
-        let (keys, _) = key_and_other_columns(&engine.connection, &table)?;
-        engine.connection.execute(&sql::drop_triggers(&table, &keys))?;
-        if exists(&engine.connection, "table", &sql::clock_name(&table))? {
-            refuse_strangers(engine, &table)?;
-            // Its versions are not given to later writes: whoever has seen them would take those for old.
-            database::write_master(&engine.connection, "pre_compact_dbversion", engine.stored_db_version()?)?;
-        }
-        drop_clock_and_lookaside(engine, &table)
-    })
-    .map_err(|error| Error::new(error.code, format!("failed to downgrade the crr: {error}")))?;
+    atomically(engine, "crsql_as_table", || forget_history(engine, &table))
+        .map_err(|error| Error::new(error.code, format!("failed to downgrade the crr: {error}")))?;
     Ok(Output::Null)
+}
+
+/// Drops triggers, clock and lookaside, if they are there.
+fn forget_history(engine: &Engine, table: &str) -> Result<()> {
+    let (keys, _) = key_and_other_columns(&engine.connection, table)?;
+    engine.connection.execute(&sql::drop_triggers(table, &keys))?;
+    if exists(&engine.connection, "table", &sql::clock_name(table))? {
+        refuse_strangers(engine, table)?;
+        // Its versions are not given to later writes: whoever has seen them would take those for old.
+        database::write_master(&engine.connection, "pre_compact_dbversion", engine.stored_db_version()?)?;
+    }
+    drop_clock_and_lookaside(engine, table)
+}
+
+/// Drops a table and all that was made for tracking it. The caller sees to it that all or nothing happens.
+pub(crate) fn drop_tracked(engine: &Engine, table: &str) -> Result<()> {
+    engine.begin_write()?;
+    forget_history(engine, table)?;
+    engine.connection.execute(&sql::drop_table(table))
+}
+
+/// Tracks a table that was just made, where a savepoint cannot be opened. The caller's statement undoes what fails.
+pub(crate) fn track_inside_statement(engine: &Engine, table: &str) -> Result<()> {
+    engine.begin_write()?;
+    eligible::check(&engine.connection, table)?;
+    adopt_leftovers(engine, table)?;
+    create(engine, table, Stamp::Next)
+}
+
+/// A clock that is already there is that of a table which was dropped and made anew, or lost its triggers.
+fn adopt_leftovers(engine: &Engine, table: &str) -> Result<()> {
+    if exists(&engine.connection, "table", &sql::clock_name(table))? { compact(engine, table) } else { Ok(()) }
+}
+
+/// Takes the triggers off a tracked table before its schema changes; [`adopt_alteration`] puts them back.
+pub(crate) fn drop_triggers(engine: &Engine, table: &str) -> Result<()> {
+    engine.begin_write()?;
+    let (keys, _) = key_and_other_columns(&engine.connection, table)?;
+    engine.connection.execute(&sql::drop_triggers(table, &keys))
 }
 
 /// `crsql_begin_alter([schema,] table)`. Leaves a savepoint open, which [`commit_alter`] ends.
@@ -66,11 +93,7 @@ pub(crate) fn begin_alter(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Output
         )));
     }
     engine.connection.execute(&format!("SAVEPOINT {ALTER_SAVEPOINT}"))?;
-    let begun = engine
-        .begin_write()
-        .and_then(|()| key_and_other_columns(&engine.connection, &table))
-        .and_then(|(keys, _)| engine.connection.execute(&sql::drop_triggers(&table, &keys)));
-    if let Err(error) = begun {
+    if let Err(error) = drop_triggers(engine, &table) {
         let undo = format!("ROLLBACK TO {ALTER_SAVEPOINT}; RELEASE {ALTER_SAVEPOINT}");
         // Fails only where SQLite has already rolled the whole transaction back.
         let _ = engine.connection.execute(&undo);
@@ -83,6 +106,10 @@ pub(crate) fn begin_alter(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Output
 pub(crate) fn commit_alter(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Output<'static>> {
     let table = named_table(engine, call, "crsql_commit_alter")?;
     let connection = &engine.connection;
+    if !exists(connection, "table", &sql::clock_name(&table))? {
+        let error = Error::failed(format!("table {table} is not tracked"));
+        return Err(failed_alteration(&table, &error, "crsql_as_crr tracks it; nothing was changed"));
+    }
     connection.execute(&format!("SAVEPOINT {COMMIT_SAVEPOINT}"))?;
     // Releasing the savepoint of the beginning releases the inner one as well, and commits where nothing is around it.
     let result =
@@ -105,13 +132,11 @@ fn failed_alteration(table: &str, error: &Error, advice: &str) -> Error {
     Error::new(error.code, format!("failed compacting tables post alteration of {table}: {error} ({advice})"))
 }
 
-fn adopt_alteration(engine: &Engine, table: &str) -> Result<()> {
+/// Fits the history of a tracked table to its altered schema, and puts the triggers back.
+pub(crate) fn adopt_alteration(engine: &Engine, table: &str) -> Result<()> {
     engine.begin_write()?;
     let committed = engine.db_version()?;
     eligible::check(&engine.connection, table)?;
-    if !exists(&engine.connection, "table", &sql::clock_name(table))? {
-        return Err(Error::failed(format!("table {table} is not tracked")));
-    }
     compact(engine, table)?;
     database::write_master(&engine.connection, "pre_compact_dbversion", committed)?;
     create(engine, table, Stamp::Committed(committed))
@@ -170,7 +195,7 @@ fn drop_clock_and_lookaside(engine: &Engine, table: &str) -> Result<()> {
 
 /// All or nothing, and the schema is read anew afterwards. The write lock is taken first, so that nothing which `body`
 /// has read can change before it writes.
-fn atomically(engine: &Engine, name: &str, body: impl FnOnce() -> Result<()>) -> Result<()> {
+pub(crate) fn atomically(engine: &Engine, name: &str, body: impl FnOnce() -> Result<()>) -> Result<()> {
     let rowid = engine.connection.last_insert_rowid();
     let result = engine.connection.savepoint(name, || {
         engine.begin_write()?;

@@ -2,14 +2,15 @@
 
 use crate::values::to_bridge;
 use rejoin_bridge::{
-    Connection, ConstraintOp, Error, IndexInfo, Module, ModuleKind, Output, Result, Table, TableArgs, TableCursor,
-    ValueRef, code,
+    Connection, Constraint, ConstraintOp, Error, IndexInfo, Module, ModuleKind, Output, Result, Table, TableArgs,
+    TableCursor, ValueRef, code,
 };
 use rejoin_change::{PackedKey, Value};
 
 /// The module behind `crsql_unpack_columns`.
 pub(crate) struct UnpackModule;
 
+const CELL: i32 = 0;
 const PACKAGE: i32 = 1;
 
 impl Module for UnpackModule {
@@ -33,7 +34,12 @@ impl Table for UnpackTable {
         let mut packages = packages.filter(|(_, c)| c.column == PACKAGE && c.op == ConstraintOp::Eq).peekable();
         index.set_cost(10.0);
         if packages.peek().is_none() {
-            return Ok(());
+            let on_cell =
+                |c: &Constraint| c.column == CELL && !matches!(c.op, ConstraintOp::Limit | ConstraintOp::Offset);
+            return match index.constraints().iter().any(on_cell) {
+                true => Err(Error::failed("no package column specified. Got PACKAGE instead")),
+                false => Ok(()),
+            };
         }
         let usable = packages.find(|(_, constraint)| constraint.usable);
         let (place, _) = usable
@@ -56,7 +62,7 @@ impl TableCursor for UnpackCursor {
     fn filter(&mut self, _: i32, _: &str, arguments: &[ValueRef<'_>]) -> Result<()> {
         self.at = 0;
         self.values = match arguments.first() {
-            None => return Err(Error::failed("Zero args passed to filter")),
+            None => return Err(Error::misuse("Zero args passed to filter")),
             Some(ValueRef::Blob(package)) => {
                 PackedKey::unpack(package).map_err(|error| Error::failed(format!("crsql_unpack_columns: {error}")))?
             }
@@ -75,7 +81,7 @@ impl TableCursor for UnpackCursor {
     }
 
     fn column(&self, index: i32) -> Result<Output<'_>> {
-        if index != 0 {
+        if index != CELL {
             return Err(Error::misuse(format!("Selected a column besides cell! {index}")));
         }
         Ok(self.values.get(self.at).map_or(Output::Null, |value| to_bridge(value).into()))

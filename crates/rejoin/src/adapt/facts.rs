@@ -1,8 +1,8 @@
 //! What SQLite says about a table.
 
+use rejoin_engine::schema_text::CreateTable;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::create_table::CreateTable;
 use crate::user_tables::quoted;
 
 /// What SQLite says about a table.

@@ -3,13 +3,11 @@
 //! [`survey`] says what keeps a table from being tracked; [`rebuild`] makes it anew without that, data and dependants
 //! kept. Both work on SQL text by tokens, so that everything they do not understand either stays as it is or stops them.
 
-mod create_table;
 mod facts;
 mod obstacle;
 mod rebuild;
 mod rewrite;
 mod survey;
-mod tokens;
 
 pub use obstacle::{COLUMNS_MAX, NotNullCure, Obstacle};
 pub use rebuild::{Rebuilt, rebuild};

@@ -1,10 +1,9 @@
 //! The new text of a CREATE statement: the old one with single clauses taken out or put in, the rest verbatim.
 
+use rejoin_engine::schema_text::{Column, Constraint, ConstraintKind, CreateTable, Kind, Token, tokenize};
 use std::ops::Range;
 
-use super::create_table::{Constraint, ConstraintKind, CreateTable};
 use super::obstacle::{NotNullCure, Obstacle};
-use super::tokens::{Kind, Token, tokenize};
 
 /// The CREATE TABLE text without what `obstacles` name.
 ///
@@ -76,7 +75,7 @@ pub(super) fn rewrite_index(sql: &str) -> Result<String, String> {
     Ok(edits.apply())
 }
 
-fn find<'t>(table: &'t CreateTable, name: &str) -> Result<&'t super::create_table::Column, String> {
+fn find<'t>(table: &'t CreateTable, name: &str) -> Result<&'t Column, String> {
     table.columns.iter().find(|column| column.name == name).ok_or_else(|| format!("column {name} is not in its text"))
 }
 

@@ -7,10 +7,14 @@ use super::tokens::{Kind, Token, tokenize};
 /// What a CREATE TABLE text says, by byte ranges into that text.
 #[derive(Debug, PartialEq, Eq)]
 pub struct CreateTable {
+    /// The table's name, with its quotes and without its schema.
+    pub name: Range<usize>,
     /// The columns, in order.
     pub columns: Vec<Column>,
     /// The table constraints, in order.
     pub constraints: Vec<Constraint>,
+    /// What stands behind the closing parenthesis: `WITHOUT ROWID`, `STRICT`. May be empty.
+    pub options: Range<usize>,
 }
 
 /// One column definition.
@@ -18,8 +22,12 @@ pub struct CreateTable {
 pub struct Column {
     /// Its name without quotes.
     pub name: String,
+    /// First byte of the definition, which begins with the name.
+    pub start: usize,
     /// One past the last byte of the definition: where another constraint can be put.
     pub end: usize,
+    /// The declared type; empty where there is none.
+    pub declared_type: Range<usize>,
     /// Its constraints, in order.
     pub constraints: Vec<Constraint>,
 }
@@ -101,8 +109,9 @@ impl Reader<'_> {
             self.at += 1;
             self.name()?;
         }
+        let name = self.tokens[self.at - 1].start..self.last_end();
         self.need_kind(Kind::Open)?;
-        let mut table = CreateTable { columns: Vec::new(), constraints: Vec::new() };
+        let mut table = CreateTable { name, columns: Vec::new(), constraints: Vec::new(), options: 0..0 };
         let mut comma = None;
         loop {
             if self.at_table_constraint() {
@@ -117,6 +126,7 @@ impl Reader<'_> {
             self.at += 1;
         }
         self.need_kind(Kind::Close)?;
+        table.options.start = self.last_end();
         while let Some(token) = self.peek() {
             let option = ["WITHOUT", "ROWID", "STRICT"].iter().any(|word| token.is_word(self.sql, word));
             if !option && token.kind != Kind::Comma {
@@ -124,6 +134,7 @@ impl Reader<'_> {
             }
             self.at += 1;
         }
+        table.options.end = self.last_end();
         Ok(table)
     }
 
@@ -132,7 +143,9 @@ impl Reader<'_> {
     }
 
     fn column(&mut self) -> Result<Column, String> {
+        let start = self.peek().map_or(self.sql.len(), |token| token.start);
         let name = self.name()?;
+        let name_end = self.last_end();
         // The type: any names that do not start a constraint, and its size in parentheses.
         while let Some(token) = self.peek() {
             let part_of_type = matches!(token.kind, Kind::Word | Kind::Quoted | Kind::Literal);
@@ -144,13 +157,15 @@ impl Reader<'_> {
         if self.peek().is_some_and(|token| token.kind == Kind::Open) {
             self.group()?;
         }
+        let type_end = self.last_end();
+        let type_start = if type_end == name_end { name_end } else { self.start_after(name_end) };
         let mut constraints = Vec::new();
         while !self.at_end_of_definition() {
             if let Some(constraint) = self.constraint(None)? {
                 constraints.push(constraint);
             }
         }
-        Ok(Column { name, end: self.last_end(), constraints })
+        Ok(Column { name, start, end: self.last_end(), declared_type: type_start..type_end, constraints })
     }
 
     fn table_constraints(&mut self, first_comma: Option<usize>, into: &mut Vec<Constraint>) -> Result<(), String> {
@@ -390,6 +405,11 @@ impl Reader<'_> {
         self.at.checked_sub(1).map_or(0, |last| self.tokens[last].end)
     }
 
+    /// Where the first token behind a place starts.
+    fn start_after(&self, place: usize) -> usize {
+        self.tokens.iter().find(|token| token.start >= place).map_or(self.sql.len(), |token| token.start)
+    }
+
     fn unexpected(&self) -> String {
         match self.peek() {
             Some(token) => format!("{} is not expected at byte {}", token.text(self.sql), token.start),
@@ -449,6 +469,20 @@ mod tests {
                 ("()".to_owned(), vec![]),
             ]
         );
+    }
+
+    #[test]
+    fn types_definitions_and_options_are_found() {
+        let sql = "CREATE TABLE main.t(a VARCHAR /* c */ (10) NOT NULL, [b c], d INTEGER) WITHOUT ROWID, STRICT";
+        let table = CreateTable::parse(sql).expect("a table");
+        let types: Vec<&str> = table.columns.iter().map(|column| &sql[column.declared_type.clone()]).collect();
+        assert_eq!(types, ["VARCHAR /* c */ (10)", "", "INTEGER"]);
+        let whole: Vec<&str> = table.columns.iter().map(|column| &sql[column.start..column.end]).collect();
+        assert_eq!(whole, ["a VARCHAR /* c */ (10) NOT NULL", "[b c]", "d INTEGER"]);
+        assert_eq!(&sql[table.options], " WITHOUT ROWID, STRICT");
+        assert_eq!(&sql[table.name], "t");
+        let plain = CreateTable::parse("CREATE TABLE t(a)").expect("a table");
+        assert!(plain.options.is_empty());
     }
 
     #[test]
