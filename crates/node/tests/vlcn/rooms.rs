@@ -328,3 +328,80 @@ async fn a_backlog_goes_over_in_frames_that_end_with_transactions() {
     assert!(frames > 1 && seen.len() == 8, "{frames} frames of {} transactions", seen.len());
     hub.stop().await;
 }
+
+/// A second version of the schema: a column and a table more.
+const SECOND: &str =
+    "CREATE TABLE IF NOT EXISTS note (id INTEGER PRIMARY KEY NOT NULL, text TEXT, weight REAL, color TEXT);
+CREATE TABLE IF NOT EXISTS tag (name TEXT PRIMARY KEY NOT NULL, color BLOB);
+CREATE TABLE IF NOT EXISTS extra (id INTEGER PRIMARY KEY NOT NULL, x);
+SELECT crsql_as_crr('note');
+SELECT crsql_as_crr('tag');
+SELECT crsql_as_crr('extra');
+";
+
+/// Puts a new version in the place of the schema file, and the one before beside it.
+fn upgrade(schemas: &std::path::Path, text: &str) {
+    let earlier = schemas.join(format!("{NAME}.earlier"));
+    std::fs::create_dir_all(&earlier).expect("a folder");
+    let count = std::fs::read_dir(&earlier).expect("a folder").count();
+    std::fs::rename(schemas.join(NAME), earlier.join(count.to_string())).expect("moves");
+    std::fs::write(schemas.join(NAME), text).expect("a file");
+}
+
+/// A page that has been loaded anew with another version of the schema.
+async fn upgraded(path: &std::path::Path, hub: &Hub, text: &str) -> Browser {
+    let database = Database::open(path).expect("the file opens");
+    database.connection().query_row("SELECT crsql_automigrate(?1)", [text], |_| Ok(())).expect("the schema is good");
+    let announcement = announcement_of(&database, NAME, schema_version(text));
+    Browser::connect(database, hub.address, "app", &announcement).await
+}
+
+#[tokio::test]
+async fn a_client_with_a_newer_schema_brings_the_room_to_it_and_earlier_clients_may_stay() {
+    let folder = Folder::new();
+    let schemas = schemas(&folder);
+    let hub = Hub::start_with_schemas(&folder.rooms(), &schemas).await;
+    let mut old = Browser::open(&folder.path("old.db"), hub.address, "app").await;
+    old.until_started().await;
+    old.run("INSERT INTO note VALUES (1, 'old', 1)");
+    old.tell().await;
+    upgrade(&schemas, SECOND);
+    let mut new = upgraded(&folder.path("new.db"), &hub, SECOND).await;
+    new.until("the row", |database| count(database) == 1).await;
+    new.run("UPDATE note SET color = 'red', text = 'new'; INSERT INTO extra VALUES (1, 'x')");
+    new.tell().await;
+    old.until("what the old schema knows of it", |database| {
+        let sql = "SELECT text = 'new' FROM note";
+        database.connection().query_row(sql, [], |row| row.get(0)).expect("one row")
+    })
+    .await;
+    let mut late = Browser::open(&folder.path("late.db"), hub.address, "app").await;
+    late.until("the row", |database| count(database) == 1).await;
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn a_migration_that_would_drop_what_no_earlier_schema_named_is_refused_and_changes_nothing() {
+    let folder = Folder::new();
+    let schemas = schemas(&folder);
+    let hub = Hub::start_with_schemas(&folder.rooms(), &schemas).await;
+    let mut old = Browser::open(&folder.path("old.db"), hub.address, "app").await;
+    old.until_started().await;
+    run(&folder.room("app"), "CREATE TABLE own (x); INSERT INTO own VALUES (1);");
+    upgrade(&schemas, SECOND);
+    let database = Database::open(folder.path("new.db")).expect("opens");
+    let mut wire = Wire::dial(hub.address, "app", None).await.expect("is let in");
+    wire.send(&announcement_of(&database, NAME, schema_version(SECOND))).await;
+    let closed = wire.closed().await;
+    assert!(closed.code == 4412 && closed.reason.contains("drop the table own"), "{closed:?}");
+    run(&folder.room("app"), "DROP TABLE own");
+    let mut new = upgraded(&folder.path("new.db"), &hub, SECOND).await;
+    new.until_started().await;
+
+    // What an earlier version named may be left out by a later one.
+    let third = SECOND.replace(", color TEXT", "");
+    upgrade(&schemas, &third);
+    let mut newest = upgraded(&folder.path("newest.db"), &hub, &third).await;
+    newest.until_started().await;
+    hub.stop().await;
+}
