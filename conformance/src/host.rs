@@ -4,6 +4,7 @@ use crate::settings::PYTHON;
 use crate::value::{Row, Value, bytes_of, hex_of, rows_of};
 use serde_json::json;
 use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -19,8 +20,8 @@ pub enum Host {
 /// One SQL statement with values for ?1, ?2 and so on.
 #[derive(Clone, Debug)]
 pub struct Statement {
-    sql: String,
-    parameters: Vec<Value>,
+    pub(crate) sql: String,
+    pub(crate) parameters: Vec<Value>,
 }
 
 impl Statement {
@@ -47,6 +48,29 @@ impl Host {
                 Ok(rows)
             }
         }
+    }
+
+    /// Like [`Host::run`] in python3, in a process that may end by a signal; gives the answers, or the signal's number.
+    pub fn run_or_crash(
+        database: &Path,
+        libraries: &[(&Path, &str)],
+        statements: &[Statement],
+    ) -> Result<Vec<Answer>, i32> {
+        let output = python_output(database, libraries, statements, true);
+        match output.status.signal() {
+            Some(signal) => Err(signal),
+            None => Ok(answers_of(&output)),
+        }
+    }
+
+    /// Runs a python3 script behind `script.py`; the lines that it printed.
+    pub fn run_script(folder: &Path, libraries: &[(&Path, &str)], script: &str) -> Vec<String> {
+        let text = format!("{}\n{script}", include_str!("script.py"));
+        let libraries = json!(libraries).to_string();
+        let output = ran(Command::new(PYTHON).args(["-c", &text]).arg(folder).arg(libraries), &[]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "python3 ended with {}\n{errors}", output.status);
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
     }
 
     /// Like [`Host::run`] in python3, but goes on after a failure: one answer for each statement.
@@ -88,6 +112,10 @@ fn with_literals(statement: &Statement) -> String {
 }
 
 fn python(database: &Path, libraries: &[(&Path, &str)], statements: &[Statement], keep_going: bool) -> Vec<Answer> {
+    answers_of(&python_output(database, libraries, statements, keep_going))
+}
+
+fn python_output(database: &Path, libraries: &[(&Path, &str)], statements: &[Statement], keep_going: bool) -> Output {
     let request = json!({
         "database": database,
         "libraries": libraries,
@@ -97,7 +125,13 @@ fn python(database: &Path, libraries: &[(&Path, &str)], statements: &[Statement]
             "parameters": statement.parameters.iter().map(json_of).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
     });
-    let output = ran(Command::new(PYTHON).args(["-c", include_str!("host.py")]), request.to_string().as_bytes());
+    ran(
+        Command::new(PYTHON).args(["-c", concat!(include_str!("values.py"), include_str!("host.py"))]),
+        request.to_string().as_bytes(),
+    )
+}
+
+fn answers_of(output: &Output) -> Vec<Answer> {
     assert!(
         output.status.success(),
         "python3 ended with {}\n{}",
@@ -109,7 +143,7 @@ fn python(database: &Path, libraries: &[(&Path, &str)], statements: &[Statement]
     answers.iter().map(answer_of).collect()
 }
 
-fn answer_of(answer: &serde_json::Value) -> Answer {
+pub(crate) fn answer_of(answer: &serde_json::Value) -> Answer {
     if let Some(error) = answer["error"].as_str() {
         return Err(error.to_owned());
     }
@@ -117,7 +151,7 @@ fn answer_of(answer: &serde_json::Value) -> Answer {
     Ok(rows.iter().map(|row| row.as_array().expect("a row is a list").iter().map(value_of).collect()).collect())
 }
 
-fn json_of(value: &Value) -> serde_json::Value {
+pub(crate) fn json_of(value: &Value) -> serde_json::Value {
     match value {
         Value::Null => serde_json::Value::Null,
         Value::Integer(number) => json!({"i": number.to_string()}),

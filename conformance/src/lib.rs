@@ -11,6 +11,7 @@ mod javascript;
 mod peer;
 mod program;
 mod random;
+mod session;
 mod settings;
 mod value;
 
@@ -19,7 +20,8 @@ pub use javascript::{JavaScript, JavaScriptPeer, OriginalServer, Script};
 pub use peer::{Peer, Stream, carry, until_level};
 pub use program::{Program, Server, free_address, wait_until};
 pub use random::Random;
+pub use session::{Ran, Session};
 pub use settings::{
-    Engine, PYTHON, Settings, apsw, chinook, chromium, example, javascript, library, original, program,
+    Engine, PYTHON, Settings, apsw, chinook, chromium, example, javascript, library, original, program, wasm,
 };
 pub use value::{Row, Value};

@@ -71,6 +71,19 @@ impl Peer {
         Host::run_each(&self.database, &self.settings.libraries(self.engine), statements)
     }
 
+    /// Runs statements in one python3 process that may crash; the answers, or the number of the signal that ended it.
+    pub fn run_or_crash(&self, statements: &[Statement]) -> Result<Vec<Answer>, i32> {
+        Host::run_or_crash(&self.database, &self.settings.libraries(self.engine), statements)
+    }
+
+    /// Runs a python3 script that opens as many connections as it likes, with `connect(name)` for a file in the folder of
+    /// this peer's, with this peer's engine, and `answer(connection, sql)` for rows or `error: message`. Gives the lines that
+    /// it printed.
+    pub fn script(&self, script: &str) -> Vec<String> {
+        let folder = self.database.parent().expect("a file lies in a folder");
+        Host::run_script(folder, &self.settings.libraries(self.engine), script)
+    }
+
     /// The one value that a statement gives.
     pub fn one(&self, sql: &str, parameters: &[Value]) -> Value {
         let mut rows = self.run(sql, parameters);

@@ -53,6 +53,12 @@ pub fn original() -> Option<PathBuf> {
     there("oracle", target().join("oracle/native/crsqlite.so"))
 }
 
+/// A folder that holds cr-sqlite 0.16.0 in WebAssembly, made by `cargo xtask oracle`; Node runs it.
+pub fn wasm() -> Option<PathBuf> {
+    there("wasm", in_path("node"))?;
+    there("wasm", target().join("oracle/wasm"))
+}
+
 /// The Chinook database, made by `cargo xtask chinook`.
 pub fn chinook() -> Option<PathBuf> {
     there("chinook", target().join("chinook/chinook.db"))

@@ -1,6 +1,6 @@
 //! Every check and every test, in one command; what it prints is enough to see what was checked and what was not.
 
-use crate::{Outcome, apsw, chinook, javascript, needs, oracle, repository, run, tidy};
+use crate::{Outcome, apsw, chinook, javascript, needs, oracle, repository, run, tidy, wasm};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -30,17 +30,22 @@ pub fn ci() -> Outcome<()> {
     } else if report.step("oracle", || oracle::make().map(drop)) {
         required.push("oracle");
     }
+    if ["node", "npm"].iter().any(|program| is_missing(program)) {
+        report.leave_out("cr-sqlite 0.16.0 in WebAssembly: nothing is compared with it".to_owned());
+    } else if report.step("wasm", || wasm::make().map(drop)) {
+        required.push("wasm");
+    }
     if ["node", "make", "g++"].iter().any(|program| is_missing(program)) || !required.contains(&"oracle") {
-        report.leave_out("the JavaScript peers: nothing is exchanged with them".to_owned());
+        report.leave_out("the JavaScript peers and servers: nothing is exchanged with them".to_owned());
     } else if report.step("javascript", || javascript::make().map(drop)) {
         required.push("javascript");
-        if is_missing(needs::CHROMIUM) {
-            report.leave_out("the browser: nothing is tried in its tabs".to_owned());
-        } else {
-            required.push("chromium");
-            if report.step("example", || javascript::example().map(drop)) {
-                required.push("example");
-            }
+    }
+    if is_missing(needs::CHROMIUM) || !required.contains(&"javascript") {
+        report.leave_out("the browser: nothing is tried in its tabs".to_owned());
+    } else {
+        required.push("chromium");
+        if report.step("example", || javascript::example().map(drop)) {
+            required.push("example");
         }
     }
     if is_missing(needs::PYTHON) || is_missing("/usr/bin/pip3") {
@@ -77,11 +82,12 @@ pub fn ci() -> Outcome<()> {
 pub fn conformance(filters: &[&str]) -> Outcome<()> {
     cargo(&["build", "--package", "rejoin-extension", "--package", "rejoin-cli"])?;
     oracle::make()?;
+    wasm::make()?;
     chinook::make()?;
     apsw::make()?;
-    let mut required = vec!["library", "program", "sqlite3", needs::PYTHON, "oracle", "chinook", "apsw"];
+    let mut required =
+        vec!["library", "program", "sqlite3", needs::PYTHON, "oracle", "wasm", "chinook", "apsw", "javascript"];
     javascript::make()?;
-    required.push("javascript");
     if run::is_there(needs::CHROMIUM) {
         javascript::example()?;
         required.extend(["chromium", "example"]);

@@ -13,6 +13,7 @@ mod oracle;
 mod repository;
 mod run;
 mod tidy;
+mod wasm;
 
 use std::process::ExitCode;
 
@@ -25,7 +26,10 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["ci"] => ci::ci(),
         ["tidy"] => tidy::tidy(),
-        ["oracle"] => oracle::make().map(|path| println!("{}", path.display())),
+        ["oracle"] => oracle::make().and_then(|native| {
+            println!("{}", native.display());
+            wasm::make().map(|path| println!("{}", path.display()))
+        }),
         ["chinook"] => chinook::make().map(|path| println!("{}", path.display())),
         ["javascript"] => javascript::make().map(|path| println!("{}", path.display())),
         ["example"] => javascript::example().map(|path| println!("{}", path.display())),
@@ -52,7 +56,8 @@ cargo xtask CHORE
 
   ci                    install what the tests need (Debian, as root), then run every check and test
   tidy                  check the rules that the compiler does not: allowed edges, unsafe, links, file length
-  oracle                make the original cr-sqlite at target/oracle/native/crsqlite.so
+  oracle                make the original cr-sqlite at target/oracle/native/crsqlite.so, and its build for
+                        WebAssembly at target/oracle/wasm
   chinook               make the Chinook sample database at target/chinook/chinook.db
   apsw                  put the Python module apsw, which has a newer SQLite, into target/apsw
   javascript            put the JavaScript peers and the original server into target/javascript

@@ -122,6 +122,7 @@ pub(crate) struct sqlite3_module {
 
 pub(crate) const SQLITE_OK: c_int = 0;
 pub(crate) const SQLITE_ROW: c_int = 100;
+pub(crate) const SQLITE_INTERRUPT: c_int = 9;
 pub(crate) const SQLITE_DONE: c_int = 101;
 
 pub(crate) const SQLITE_INTEGER: c_int = 1;

@@ -92,6 +92,17 @@ api! {
     83 result_int64(*mut sqlite3_context, i64);
     84 result_null(*mut sqlite3_context);
     94 step(*mut sqlite3_stmt) -> c_int;
+    95 table_column_metadata(
+        *mut sqlite3,
+        *const c_char,
+        *const c_char,
+        *const c_char,
+        *mut *const c_char,
+        *mut *const c_char,
+        *mut c_int,
+        *mut c_int,
+        *mut c_int
+    ) -> c_int;
     101 user_data(*mut sqlite3_context) -> *mut c_void;
     102 value_blob(*mut sqlite3_value) -> *const c_void;
     103 value_bytes(*mut sqlite3_value) -> c_int;
@@ -137,6 +148,7 @@ api! {
     223 value_nochange(*mut sqlite3_value) -> c_int;
     252 txn_state(*mut sqlite3, *const c_char) -> c_int;
     253 changes64(*mut sqlite3) -> i64;
+    254 total_changes64(*mut sqlite3) -> i64;
 }
 
 #[cfg(test)]
@@ -157,13 +169,13 @@ mod tests {
             sqlite3_column_text sqlite3_column_type sqlite3_declare_vtab sqlite3_errmsg sqlite3_finalize sqlite3_free
             sqlite3_get_autocommit sqlite3_last_insert_rowid sqlite3_libversion_number sqlite3_reset
             sqlite3_result_double sqlite3_result_error sqlite3_result_int64 sqlite3_result_null sqlite3_step
-            sqlite3_user_data sqlite3_value_blob sqlite3_value_bytes sqlite3_value_double sqlite3_value_int64
+            sqlite3_table_column_metadata sqlite3_user_data sqlite3_value_blob sqlite3_value_bytes sqlite3_value_double sqlite3_value_int64
             sqlite3_value_text sqlite3_value_type sqlite3_clear_bindings sqlite3_create_module_v2
             sqlite3_open_v2 sqlite3_result_error_code sqlite3_randomness sqlite3_limit sqlite3_create_function_v2
             sqlite3_extended_errcode sqlite3_vtab_on_conflict sqlite3_db_readonly sqlite3_stmt_readonly
             sqlite3_bind_blob64 sqlite3_bind_text64 sqlite3_malloc64 sqlite3_result_blob64 sqlite3_result_text64
             sqlite3_set_last_insert_rowid sqlite3_prepare_v3 sqlite3_value_nochange sqlite3_txn_state
-            sqlite3_changes64 sqlite3_log sqlite3_vtab_config
+            sqlite3_changes64 sqlite3_total_changes64 sqlite3_log sqlite3_vtab_config
         };
         let (_host, connection) =
             crate::linked::open(|_| Ok(()), rusqlite::Connection::open_in_memory).expect("a database in memory opens");

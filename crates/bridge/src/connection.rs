@@ -1,6 +1,7 @@
 use crate::abi::*;
 use crate::api::Api;
 use crate::error::{Error, Result, code};
+use crate::slot::Slots;
 use crate::statement::{CachedStatement, RawStatement, Statement, StatementCache};
 use crate::transaction::Transactions;
 use crate::value::ValueRef;
@@ -24,6 +25,7 @@ pub(crate) struct Inner {
     pub(crate) db: *mut sqlite3,
     open: Cell<bool>,
     pub(crate) statements: RefCell<StatementCache>,
+    pub(crate) slots: Slots,
     pub(crate) transactions: Transactions,
     pub(crate) atomic: atomic::Pending,
     pub(crate) guarded: Cell<bool>,
@@ -41,6 +43,7 @@ impl Connection {
             db,
             open: Cell::new(true),
             statements: RefCell::default(),
+            slots: Slots::default(),
             transactions: Transactions::default(),
             atomic: atomic::Pending::default(),
             guarded: Cell::new(false),
@@ -83,10 +86,7 @@ impl Connection {
             return Ok(CachedStatement::new(Statement::new(self.clone(), raw), sql));
         }
         guard::ensure(self)?;
-        match self.0.prepare(sql, SQLITE_PREPARE_PERSISTENT)? {
-            (Some(raw), _) => Ok(CachedStatement::new(Statement::new(self.clone(), raw), sql.into())),
-            (None, _) => Err(Error::misuse(format!("an SQL statement was expected, found none: {sql:?}"))),
-        }
+        Ok(CachedStatement::new(Statement::new(self.clone(), self.0.compile(sql)?), sql.into()))
     }
 
     /// Runs any number of statements to their ends. Their rows are dropped.
@@ -127,6 +127,12 @@ impl Connection {
         if self.0.is_open() { unsafe { (self.0.api.changes64)(self.0.db) } } else { 0 }
     }
 
+    /// Rows changed on this connection since it was opened, by triggers and by statements within statements as well.
+    pub fn total_changes(&self) -> i64 {
+        // SAFETY: the connection is open.
+        if self.0.is_open() { unsafe { (self.0.api.total_changes64)(self.0.db) } } else { 0 }
+    }
+
     /// What `last_insert_rowid()` says.
     pub fn last_insert_rowid(&self) -> i64 {
         // SAFETY: the connection is open.
@@ -161,6 +167,35 @@ impl Connection {
     pub fn limit(&self, id: i32) -> i32 {
         // SAFETY: the connection is open; a negative value only asks.
         if self.0.is_open() { unsafe { (self.0.api.limit)(self.0.db, id, -1) } } else { 0 }
+    }
+
+    /// The collation by which a column of a table of the main database compares, as its definition names it.
+    pub fn column_collation(&self, table: &str, column: &str) -> Result<String> {
+        self.0.check_open()?;
+        let no_nul = |name: &str| CString::new(name).map_err(|_| Error::misuse("a name has no NUL"));
+        let (table, column) = (no_nul(table)?, no_nul(column)?);
+        let (mut declared_type, mut collation) = (std::ptr::null(), std::ptr::null());
+        let (mut not_null, mut in_key, mut autoincrement) = (0, 0, 0);
+        // SAFETY: the connection is open, the names are NUL-terminated, and the out pointers are valid.
+        let result = unsafe {
+            (self.0.api.table_column_metadata)(
+                self.0.db,
+                c"main".as_ptr(),
+                table.as_ptr(),
+                column.as_ptr(),
+                &mut declared_type,
+                &mut collation,
+                &mut not_null,
+                &mut in_key,
+                &mut autoincrement,
+            )
+        };
+        if result != SQLITE_OK {
+            return Err(self.0.last_error(result));
+        }
+        // SAFETY: the text is NUL-terminated or null, stays valid until the schema changes, and is copied at once.
+        let name = unsafe { (!collation.is_null()).then(|| CStr::from_ptr(collation).to_string_lossy().into_owned()) };
+        Ok(name.unwrap_or_else(|| "BINARY".into()))
     }
 
     /// True where this connection knows a function of that name.
@@ -244,7 +279,17 @@ impl Inner {
             let message = CStr::from_ptr((self.api.errmsg)(self.db)).to_string_lossy().into_owned();
             ((self.api.extended_errcode)(self.db), message)
         };
+        if code & 0xff == SQLITE_INTERRUPT {
+            // SQLite may have noticed it at the end of a statement that had failed of itself, and keeps that one's message.
+            return Error::new(code, "interrupted");
+        }
         Error::new(if extended & 0xff == code & 0xff { extended } else { code }, message)
+    }
+
+    /// Compiles one statement that is to be kept.
+    pub(crate) fn compile(&self, sql: &str) -> Result<RawStatement> {
+        let (statement, _) = self.prepare(sql, SQLITE_PREPARE_PERSISTENT)?;
+        statement.ok_or_else(|| Error::misuse(format!("an SQL statement was expected, found none: {sql:?}")))
     }
 
     /// Compiles the first statement of `sql`; returns it, or `None` for blank text, and where the rest begins.
@@ -301,6 +346,16 @@ mod tests {
             Some("the connection has been closed".into())
         );
         assert!(connection.execute("SELECT 1").is_err());
+    }
+
+    #[test]
+    fn a_columns_collation_is_that_of_its_definition() {
+        let (host, connection) = memory();
+        host.execute_batch("CREATE TABLE t(a TEXT COLLATE NOCASE, b, PRIMARY KEY (a COLLATE BINARY))").unwrap();
+        assert_eq!(connection.column_collation("t", "a").unwrap(), "NOCASE");
+        assert_eq!(connection.column_collation("t", "b").unwrap(), "BINARY");
+        assert!(connection.column_collation("t", "c").is_err());
+        assert!(connection.column_collation("t\0", "a").is_err());
     }
 
     #[test]

@@ -57,6 +57,7 @@ impl Drop for GuardTable {
         inner.guarded.set(false);
         let statements = inner.statements.borrow_mut().drain();
         statements.into_iter().for_each(|raw| drop(Statement::new(self.0.clone(), raw)));
+        inner.slots.empty(&self.0);
     }
 }
 

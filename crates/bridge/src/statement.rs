@@ -13,11 +13,23 @@ pub(crate) struct RawStatement(pub(crate) *mut sqlite3_stmt);
 pub struct Statement {
     connection: Connection,
     raw: *mut sqlite3_stmt,
+    /// True while text or bytes are bound that belong to the caller.
+    borrows: bool,
 }
 
 impl Statement {
     pub(crate) fn new(connection: Connection, raw: RawStatement) -> Statement {
-        Statement { connection, raw: raw.0 }
+        Statement { connection, raw: raw.0, borrows: false }
+    }
+
+    pub(crate) fn into_raw(mut self) -> RawStatement {
+        RawStatement(std::mem::replace(&mut self.raw, std::ptr::null_mut()))
+    }
+
+    /// Ends the present run and forgets what was bound.
+    pub(crate) fn rest(&mut self) {
+        self.reset();
+        self.clear_bindings();
     }
 
     fn check(&self, result: c_int) -> Result<()> {
@@ -26,34 +38,53 @@ impl Statement {
 
     /// Binds one parameter, counted from 1. Text and blobs are copied.
     pub fn bind<'v>(&mut self, index: i32, value: impl Into<ValueRef<'v>>) -> Result<()> {
-        let inner = self.connection.inner();
-        inner.check_open()?;
-        let api = &inner.api;
-        // SAFETY: the statement belongs to an open connection, and SQLITE_TRANSIENT makes SQLite copy the bytes. Empty
-        // slices have non-null pointers, so that they are bound as empty values and not as NULL.
+        self.connection.inner().check_open()?;
+        // SAFETY: SQLITE_TRANSIENT makes SQLite copy the bytes.
+        unsafe { self.bind_as(index, value.into(), transient()) }
+    }
+
+    /// # Safety
+    /// The connection is open, and `keep` either makes SQLite copy text and bytes, or they live until they are unbound.
+    unsafe fn bind_as(&mut self, index: i32, value: ValueRef<'_>, keep: Destructor) -> Result<()> {
+        let api = &self.connection.inner().api;
+        // SAFETY: the statement belongs to an open connection; the rest is the caller's. Empty slices have non-null
+        // pointers, so that they are bound as empty values and not as NULL.
         let result = unsafe {
-            match value.into() {
+            match value {
                 ValueRef::Null => (api.bind_null)(self.raw, index),
                 ValueRef::Integer(i) => (api.bind_int64)(self.raw, index, i),
                 ValueRef::Real(r) => (api.bind_double)(self.raw, index, r),
-                ValueRef::Text(text) => (api.bind_text64)(
-                    self.raw,
-                    index,
-                    text.as_ptr().cast(),
-                    text.len() as u64,
-                    transient(),
-                    SQLITE_UTF8,
-                ),
+                ValueRef::Text(text) => {
+                    (api.bind_text64)(self.raw, index, text.as_ptr().cast(), text.len() as u64, keep, SQLITE_UTF8)
+                }
                 ValueRef::Blob(blob) => {
-                    (api.bind_blob64)(self.raw, index, blob.as_ptr().cast(), blob.len() as u64, transient())
+                    (api.bind_blob64)(self.raw, index, blob.as_ptr().cast(), blob.len() as u64, keep)
                 }
             }
         };
         self.check(result)
     }
 
-    /// Binds all parameters, in order.
+    /// Binds all parameters, in order. Text and blobs are copied.
     pub fn bind_all(&mut self, values: &[ValueRef<'_>]) -> Result<()> {
+        self.check_count(values)?;
+        (1..).zip(values).try_for_each(|(index, value)| self.bind(index, *value))
+    }
+
+    /// Binds all parameters without copying, runs `body`, and unbinds them again.
+    fn with_bound<T>(&mut self, values: &[ValueRef<'_>], body: impl FnOnce(&mut Statement) -> Result<T>) -> Result<T> {
+        self.check_count(values)?;
+        self.connection.inner().check_open()?;
+        self.borrows = values.iter().any(|value| value.as_bytes().is_some());
+        let bound = Bound(self);
+        for (index, value) in (1..).zip(values) {
+            // SAFETY: the connection is open. `Bound` unbinds before this call ends, and `values` outlives the call.
+            unsafe { bound.0.bind_as(index, *value, None)? };
+        }
+        body(bound.0)
+    }
+
+    fn check_count(&self, values: &[ValueRef<'_>]) -> Result<()> {
         // SAFETY: the statement is valid as long as it is owned; only its own fields are read.
         let expected = unsafe { (self.connection.inner().api.bind_parameter_count)(self.raw) };
         if usize::try_from(expected) != Ok(values.len()) {
@@ -62,7 +93,7 @@ impl Statement {
                 format!("the statement takes {expected} values, {} were given", values.len()),
             ));
         }
-        (1..).zip(values).try_for_each(|(index, value)| self.bind(index, *value))
+        Ok(())
     }
 
     /// Runs to the next row. False at the end.
@@ -165,16 +196,10 @@ impl Statement {
 
     /// Binds, runs to the end and resets.
     pub fn run(&mut self, values: &[ValueRef<'_>]) -> Result<()> {
-        self.bind_all(values)?;
-        let result = loop {
-            match self.step() {
-                Ok(true) => {}
-                Ok(false) => break Ok(()),
-                Err(error) => break Err(error),
-            }
-        };
-        self.reset();
-        result
+        self.with_bound(values, |statement| {
+            while statement.step()? {}
+            Ok(())
+        })
     }
 
     /// Binds, reads the first row if there is one, and resets.
@@ -183,14 +208,7 @@ impl Statement {
         values: &[ValueRef<'_>],
         read: impl FnOnce(&Statement) -> Result<T>,
     ) -> Result<Option<T>> {
-        self.bind_all(values)?;
-        let result = match self.step() {
-            Ok(true) => read(self).map(Some),
-            Ok(false) => Ok(None),
-            Err(error) => Err(error),
-        };
-        self.reset();
-        result
+        self.with_bound(values, |statement| if statement.step()? { read(statement).map(Some) } else { Ok(None) })
     }
 
     /// Binds, reads all rows and resets.
@@ -199,17 +217,31 @@ impl Statement {
         values: &[ValueRef<'_>],
         mut read: impl FnMut(&Statement) -> Result<T>,
     ) -> Result<Vec<T>> {
-        self.bind_all(values)?;
         let mut rows = Vec::new();
-        let result = loop {
-            match self.step().and_then(|row| if row { read(self).map(Some) } else { Ok(None) }) {
-                Ok(Some(value)) => rows.push(value),
-                Ok(None) => break Ok(rows),
-                Err(error) => break Err(error),
+        self.each(values, |row| read(row).map(|value| rows.push(value)))?;
+        Ok(rows)
+    }
+
+    /// Binds, shows each row to `read` and resets.
+    pub fn each(&mut self, values: &[ValueRef<'_>], mut read: impl FnMut(&Statement) -> Result<()>) -> Result<()> {
+        self.with_bound(values, |statement| {
+            while statement.step()? {
+                read(statement)?;
             }
-        };
-        self.reset();
-        result
+            Ok(())
+        })
+    }
+}
+
+/// A statement while something of the caller's may be bound to it.
+struct Bound<'a>(&'a mut Statement);
+
+impl Drop for Bound<'_> {
+    fn drop(&mut self) {
+        self.0.reset();
+        if std::mem::take(&mut self.0.borrows) {
+            self.0.clear_bindings();
+        }
     }
 }
 

@@ -21,6 +21,12 @@ pub trait TransactionObserver {
     /// The transaction has been rolled back. No SQL may be run.
     fn rolled_back(&self);
 
+    /// A savepoint of that depth begins: the user's, or that of a statement which can fail by itself. Not told of those
+    /// that were open when the transaction was joined, except the innermost.
+    fn savepoint(&self, savepoint: i32) {
+        let _ = savepoint;
+    }
+
     /// Everything since the savepoint of that depth has been undone, by ROLLBACK TO or by a failing statement. The
     /// transaction goes on. No SQL may be run.
     fn rolled_back_to(&self, savepoint: i32) {
@@ -53,11 +59,17 @@ pub struct TransactionJoin(Connection);
 impl TransactionJoin {
     /// Joins the running transaction; in autocommit mode that of the statement which is running. Does nothing where it
     /// is joined already. Takes the write lock.
+    ///
+    /// A statement that only reads may join, so the application's `last_insert_rowid()` stays what it was.
     pub fn join(&self) -> Result<()> {
         if self.is_joined() {
             return Ok(());
         }
-        self.0.cached("INSERT INTO rejoin_transaction VALUES (1)")?.run(&[])
+        let rowid = self.0.last_insert_rowid();
+        let joined =
+            self.0.cached("INSERT INTO rejoin_transaction VALUES (1)").and_then(|mut statement| statement.run(&[]));
+        self.0.set_last_insert_rowid(rowid);
+        joined
     }
 
     /// True from the join to the end of the transaction.
@@ -132,6 +144,10 @@ impl Table for JoinTable {
     fn rollback(&self) {
         self.transactions().joined.set(false);
         self.transactions().each(|observer| observer.rolled_back());
+    }
+
+    fn savepoint(&self, savepoint: i32) {
+        self.transactions().each(|observer| observer.savepoint(savepoint));
     }
 
     fn rollback_to(&self, savepoint: i32) {

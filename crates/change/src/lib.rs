@@ -8,13 +8,17 @@
 mod cursor;
 mod merge;
 mod packed_key;
+mod row;
 mod site_id;
+mod store;
 mod value;
 
 pub use cursor::{Cursor, CursorError, Part, Place, SEQ_END};
-pub use merge::{Arriving, Standing, Verdict, decide};
+pub use merge::{Arriving, Standing, Tie, Verdict, decide};
 pub use packed_key::{KEY_VALUES_MAX, PackedKey, PackedKeyError};
+pub use row::{CellClock, RowClock};
 pub use site_id::{SiteId, SiteIdError};
+pub use store::{ChangeStore, MergeFailure};
 pub use value::{Value, ValueRef};
 
 use std::sync::Arc;

@@ -38,17 +38,27 @@ pub enum Verdict {
     },
 }
 
+/// How two writes of one cell with equal col_versions compare: the incoming one with the one that is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tie {
+    /// The values, in the order of [`crate::ValueRef::merge_order`].
+    pub values: Ordering,
+    /// The authors' site ids by their bytes, where equal values are merged; else equal.
+    pub sites: Ordering,
+}
+
 /// Decides a merge. It is the only place where that is done.
 ///
 /// The longer causal length wins; a deletion beats everything of the lives before it. Inside one life the greater
-/// col_version wins; of equal ones the greater value, in the order of [`crate::Value::merge_order`].
+/// col_version wins; of equal ones the greater value. Of equal values the one that is stored stays, unless equal values
+/// are merged as well: then the greater site id wins.
 ///
-/// `compare_values` says how the incoming value compares with the one that is stored. It is asked at most once and only
-/// when everything else is equal, because the answer needs a look into the user's table.
+/// `tie` says how the incoming write compares with the stored one. It is asked at most once and only when everything
+/// else is equal, because the answer needs a look into the user's table.
 pub fn decide<E>(
     standing: Standing,
     arriving: Arriving<'_>,
-    compare_values: impl FnOnce() -> Result<Ordering, E>,
+    tie: impl FnOnce() -> Result<Tie, E>,
 ) -> Result<Verdict, E> {
     let (here, there) = (standing.causal_length, arriving.causal_length);
     if there < here {
@@ -68,7 +78,10 @@ pub fn decide<E>(
     let wins = match standing.col_version.map(|stored| arriving.col_version.cmp(&stored)) {
         None | Some(Ordering::Greater) => true,
         Some(Ordering::Less) => false,
-        Some(Ordering::Equal) => compare_values()? == Ordering::Greater,
+        Some(Ordering::Equal) => {
+            let tie = tie()?;
+            tie.values.then(tie.sites) == Ordering::Greater
+        }
     };
     Ok(if wins { Verdict::Write { revive: false } } else { Verdict::Ignore })
 }
@@ -112,7 +125,8 @@ mod tests {
                 causal_length: record.causal_length,
             };
             let verdict = decide(standing, arriving, || {
-                Ok::<_, Infallible>(record.value.merge_order(&self.cells[record.column].1))
+                let values = record.value.merge_order(&self.cells[record.column].1);
+                Ok::<_, Infallible>(Tie { values, sites: Ordering::Equal })
             });
             match verdict.unwrap() {
                 Verdict::Ignore => {}

@@ -1,4 +1,6 @@
+use crate::affinity::KeyForm;
 use crate::sql;
+use crate::statements::Statements;
 use rejoin_bridge::{Connection, Error, Result, ValueRef};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -18,13 +20,15 @@ pub(crate) struct Tracked {
     pub(crate) index: i64,
     /// Its key columns, in the order of the primary key.
     pub(crate) keys: Vec<String>,
+    /// How it stores the values of a key.
+    pub(crate) key_form: KeyForm,
     /// Its other columns, in the order of the table.
     pub(crate) columns: Vec<String>,
     /// Whether its schema is still the one that is tracked.
     pub(crate) state: State,
     /// False where an index that reading needs has been dropped.
     pub(crate) has_version_index: bool,
-    pub(crate) sql: Texts,
+    pub(crate) statements: Statements,
 }
 
 /// Whether a table's schema is still the one that is tracked.
@@ -38,26 +42,6 @@ pub(crate) enum State {
     ColumnsAltered(String),
     /// It is gone, or its key is another. Says what happened.
     Lost(String),
-}
-
-/// The texts of the statements that run for every row, built once.
-pub(crate) struct Texts {
-    pub(crate) find_key: String,
-    pub(crate) add_key: String,
-    pub(crate) read_key: String,
-    pub(crate) standing: String,
-    pub(crate) add_cells: String,
-    pub(crate) touch_cells: String,
-    pub(crate) touch_cell: String,
-    pub(crate) created: String,
-    pub(crate) recreated: String,
-    pub(crate) deleted: String,
-    pub(crate) drop_cells: String,
-    pub(crate) set_clock_row: String,
-    pub(crate) set_clock_row_of_site: String,
-    pub(crate) read_cell: Vec<String>,
-    pub(crate) read_cells: String,
-    pub(crate) write_cell: Vec<String>,
 }
 
 impl Catalogue {
@@ -94,8 +78,9 @@ impl Tracked {
         let (keys, columns) = key_and_other_columns(connection, &name)?;
         let state = state(connection, &name, &keys, &columns)?;
         let has_version_index = exists(connection, "index", &sql::clock_index_name(&name))?;
-        let sql = Texts::new(&name, &keys, &columns);
-        Ok(Tracked { name, index, keys, columns, state, has_version_index, sql })
+        let statements = Statements::new(connection, &name, &keys, &columns);
+        let key_form = key_form(connection, &name)?;
+        Ok(Tracked { name, index, keys, key_form, columns, state, has_version_index, statements })
     }
 
     /// Fails unless rows of the table can be written and recorded.
@@ -122,39 +107,25 @@ impl Tracked {
     }
 }
 
-impl Texts {
-    fn new(table: &str, keys: &[String], columns: &[String]) -> Texts {
-        Texts {
-            find_key: sql::find_key(table, keys),
-            add_key: sql::add_key(table, keys),
-            read_key: sql::read_key(table, keys),
-            standing: sql::standing(table, keys),
-            add_cells: sql::add_cells(table, columns),
-            touch_cells: sql::touch_cells(table, columns),
-            touch_cell: sql::touch_cell(table),
-            created: sql::touch_sentinel_created(table),
-            recreated: sql::touch_sentinel_recreated(table),
-            deleted: sql::touch_sentinel_deleted(table),
-            drop_cells: sql::drop_cells(table),
-            set_clock_row: sql::set_clock_row(table),
-            set_clock_row_of_site: sql::set_clock_row_of_site(table),
-            read_cell: columns.iter().map(|column| sql::read_cell(table, keys, column)).collect(),
-            read_cells: sql::read_cells(table, keys, columns),
-            write_cell: columns.iter().map(|column| sql::write_cell(table, keys, column)).collect(),
-        }
-    }
-}
-
 /// A column of any table, and its place in the primary key, from 1; 0 outside of it.
 pub(crate) struct Column {
     pub(crate) name: String,
     pub(crate) key_place: i64,
+    declared_type: String,
 }
 
 pub(crate) fn column_names(connection: &Connection, table: &str) -> Result<Vec<Column>> {
-    connection
-        .cached(sql::COLUMN_NAMES)?
-        .query(&[table.into()], |row| Ok(Column { name: row.column_text(0), key_place: row.column_i64(1) }))
+    connection.cached(sql::COLUMN_NAMES)?.query(&[table.into()], |row| {
+        Ok(Column { name: row.column_text(0), key_place: row.column_i64(1), declared_type: row.column_text(2) })
+    })
+}
+
+fn key_form(connection: &Connection, table: &str) -> Result<KeyForm> {
+    let mut keys = column_names(connection, table)?;
+    keys.retain(|column| column.key_place > 0);
+    keys.sort_by_key(|column| column.key_place);
+    let strict = connection.cached(sql::IS_STRICT)?.query_row(&[table.into()], |_| Ok(()))?.is_some();
+    Ok(KeyForm::new(connection, keys.iter().map(|column| column.declared_type.as_str()), strict))
 }
 
 /// The key columns in the order of the primary key, and the others in that of the table. Generated columns are in

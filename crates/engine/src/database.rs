@@ -14,14 +14,14 @@ const FORMAT_VERSION_MIN: i64 = 150_000;
 pub(crate) fn prepare(connection: &Connection) -> Result<()> {
     let objects = connection.prepare(sql::DATABASE_OBJECTS)?.query(&[], |row| Ok(row.column_text(0)))?;
     let has = |name: &str| objects.iter().any(|object| object == name);
+    refuse_other_formats(connection, &has)?;
     let stored = if has("crsql_master") { Some(marker(connection)?) } else { None };
     if let Some(version) = stored.filter(|version| *version < FORMAT_VERSION_MIN) {
         return Err(Error::failed(format!(
             "Opening a db created with cr-sqlite version {version} is not supported. \
-             Upcoming release 0.15.0 is a breaking change."
+             Upcoming release 0.15.0 is a breaking change. {COPY}"
         )));
     }
-    refuse_foreign_shapes(connection, has("crsql_db_versions"))?;
 
     let complete =
         ["crsql_tracked_peers", "crsql_master", "crsql_site_id", "crsql_site_id_site_id"].into_iter().all(has)
@@ -87,33 +87,37 @@ fn marker(connection: &Connection) -> Result<i64> {
     read_master(connection, "crsqlite_version")
 }
 
-/// Formats are told apart by the shape of their clock tables: different formats carry the same marker.
-fn refuse_foreign_shapes(connection: &Connection, has_db_versions: bool) -> Result<()> {
-    let mut columns = connection.prepare(sql::COLUMN_NAMES)?;
-    for clock in connection.prepare(sql::CLOCK_TABLES)?.query(&[], |row| Ok(row.column_text(0)))? {
-        let names = columns.query(&[(&clock).into()], |row| Ok(row.column_text(0)))?;
-        let has = |name: &str| names.iter().any(|column| column == name);
-        if has("__crsql_col_version") {
-            return Err(Error::failed(format!(
-                "the table {clock} has the layout of cr-sqlite 0.15 or older, which is not supported: \
-                 copy the data into a new database and track it there"
-            )));
-        }
-        if has_db_versions || (has("ts") && has("col_version")) {
-            return Err(Error::failed(format!(
-                "the table {clock} was written by cr-sqlite 0.17 (the fork used by corrosion), whose layout is not \
-                 supported: copy the data into a new database and track it there"
-            )));
-        }
+/// Formats are told apart by the shape of their tables, because different formats carry the same marker.
+fn refuse_other_formats(connection: &Connection, has: &dyn Fn(&str) -> bool) -> Result<()> {
+    let forks_own =
+        ["crsql_db_versions", "crsql_site_id_insert_trig", "crsql_site_id_update_trig", "crsql_site_id_delete_trig"];
+    if let Some(name) = forks_own.into_iter().find(|name| has(name)) {
+        return Err(Error::failed(format!("{name} shows that the database {FORK}. {COPY}")));
     }
-    if has_db_versions {
-        return Err(Error::failed(
-            "the database was prepared by cr-sqlite 0.17 (the fork used by corrosion), whose layout is not supported: \
-             copy the data into a new database",
-        ));
+    let columns =
+        |table: &str| connection.prepare(sql::COLUMN_NAMES)?.query(&[table.into()], |row| Ok(row.column_text(0)));
+    if has("crsql_site_id") && !columns("crsql_site_id")?.iter().any(|column| column == "ordinal") {
+        return Err(Error::failed(format!("the columns of crsql_site_id show that the database {OLDER}. {COPY}")));
+    }
+    for clock in connection.prepare(sql::CLOCK_TABLES)?.query(&[], |row| Ok(row.column_text(0)))? {
+        let names = columns(&clock)?;
+        let has = |name: &str| names.iter().any(|column| column == name);
+        let format = match () {
+            () if has("__crsql_col_version") => OLDER,
+            () if has("ts") && has("col_version") => FORK,
+            () => continue,
+        };
+        return Err(Error::failed(format!("the columns of {clock} show that the database {format}. {COPY}")));
     }
     Ok(())
 }
+
+const OLDER: &str = "was written by cr-sqlite 0.15 or older, whose tables are not supported";
+const FORK: &str = "was written by cr-sqlite 0.17 (the fork used by corrosion), whose tables are not supported";
+
+/// What to do with a file of another format.
+const COPY: &str = "Nothing was changed, and its rows can be copied: create the same tables in a new database, track them \
+     there, ATTACH this file beside it, and INSERT INTO each table SELECT from the attached one";
 
 /// 16 random bytes, marked as a UUID of version 4.
 fn random_site_id(connection: &Connection) -> [u8; 16] {

@@ -4,7 +4,16 @@ use crate::catalogue::{key_and_other_columns, table_sql};
 use crate::sql;
 use rejoin_bridge::{Connection, Error, Result};
 
-/// Fails with the first reason why a table cannot be tracked.
+/// Fails with the first reason why a table cannot become tracked.
+pub(crate) fn check_new(connection: &Connection, table: &str) -> Result<()> {
+    check(connection, table)?;
+    match collated_key(connection, table)? {
+        None => Ok(()),
+        Some(obstacle) => Err(Error::failed(obstacle)),
+    }
+}
+
+/// Fails with the first reason why a table cannot go on being tracked.
 pub(crate) fn check(connection: &Connection, table: &str) -> Result<()> {
     match first_obstacle(connection, table)? {
         None => Ok(()),
@@ -71,14 +80,66 @@ fn other_obstacle(connection: &Connection, table: &str, create: &str) -> Result<
             "Table {table} has a column named \"-1\", which stands for the row itself in a CRR: rename the column"
         )));
     }
-    let columns = keys.len() + columns.len();
-    if columns <= COLUMNS_MAX && 2 * (columns as i32) < connection.limit(LIMIT_FUNCTION_ARG) {
-        return Ok(None);
+    if let Some(key) = keys.iter().find(|key| key.eq_ignore_ascii_case(LOOKASIDE_KEY)) {
+        return Ok(Some(format!(
+            "Table {table} has a key column named {key}, which the table that looks keys up needs for itself: rename the \
+             column"
+        )));
     }
-    Ok(Some(format!(
-        "Table {table} has {columns} columns; at most {COLUMNS_MAX} can be tracked, because a trigger passes every old \
-         and new value as an argument of one function, and many builds of SQLite take no more than 127"
-    )))
+    let long = |name: &str| name.len() > NAME_BYTES_MAX;
+    if long(table) || columns.iter().any(|column| long(column)) {
+        let what = if long(table) { "a name".to_owned() } else { "a column with a name".to_owned() };
+        let shown: String = table.chars().take(NAME_CHARACTERS_SHOWN).collect();
+        return Ok(Some(format!(
+            "Table {shown} has {what} of more than {NAME_BYTES_MAX} bytes, which no peer would take: rename it"
+        )));
+    }
+    let columns = keys.len() + columns.len();
+    if columns > COLUMNS_MAX {
+        return Ok(Some(format!(
+            "Table {table} has {columns} columns; at most {COLUMNS_MAX} can be tracked, because a trigger passes every \
+             old and new value as an argument of one function, and many builds of SQLite take no more than 127"
+        )));
+    }
+    let (needed, allowed) = (2 * columns as i32 + 1, connection.limit(LIMIT_FUNCTION_ARG));
+    Ok((needed > allowed).then(|| {
+        format!(
+            "Table {table} has {columns} columns, for which a trigger needs a function of {needed} arguments; this \
+             connection allows {allowed} (SQLITE_LIMIT_FUNCTION_ARG)"
+        )
+    }))
+}
+
+/// The column of every lookaside table beside those of the key.
+const LOOKASIDE_KEY: &str = "__crsql_key";
+
+/// The longest name of a table or column that is tracked and taken from a peer, in bytes.
+pub(crate) const NAME_BYTES_MAX: usize = 2048;
+
+/// How much of a name that is too long is shown.
+const NAME_CHARACTERS_SHOWN: usize = 80;
+
+/// Keys are told apart by their bytes, here and at every peer, and one row is one key. Where the table itself takes 'A'
+/// and 'a' for one row, two copies that spell it differently exchange their values and end unequal. The original tracks
+/// such tables, so one that is tracked already goes on.
+fn collated_key(connection: &Connection, table: &str) -> Result<Option<String>> {
+    let keys = connection
+        .prepare(sql::KEY_COLLATIONS)?
+        .query(&[table.into()], |row| Ok((row.column_text(0), row.column_text(1))))?;
+    for (column, in_index) in keys {
+        // The index of the key can compare otherwise than the column does elsewhere.
+        for collation in [in_index, connection.column_collation(table, &column)?] {
+            if !collation.eq_ignore_ascii_case("BINARY") {
+                return Ok(Some(format!(
+                    "Table {table} compares its key column {column} by the collation {collation}, under which values \
+                     that are not the same bytes are one row; replication takes them for two, and copies would end \
+                     unequal. Make the table anew without COLLATE in its primary key: keep what is compared, in lower \
+                     case for instance, in the key, and the spelling in another column"
+                )));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Newer builds of SQLite take more arguments, but a file must stay usable in all of them.

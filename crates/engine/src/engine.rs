@@ -1,6 +1,7 @@
 use crate::catalogue::{Catalogue, Tracked};
+use crate::changes::WarmMerge;
 use crate::{config, database, sql};
-use rejoin_bridge::{Connection, Error, Result, TransactionJoin, TransactionObserver};
+use rejoin_bridge::{Connection, Error, Result, Slot, TransactionJoin, TransactionObserver};
 use rejoin_change::COUNTER_MAX;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
@@ -10,6 +11,8 @@ use std::rc::Rc;
 /// `db_version < stored <= pending`, where they are known. No borrow of `catalogue` lives across SQL.
 pub(crate) struct Engine {
     pub(crate) connection: Connection,
+    data_version_statement: Slot,
+    schema_version_statement: Slot,
     join: OnceCell<TransactionJoin>,
     /// Version of the last committed transaction; none where it has to be read again.
     db_version: Cell<Option<i64>>,
@@ -27,6 +30,11 @@ pub(crate) struct Engine {
     data_version: Cell<i64>,
     sync_bit: Cell<i64>,
     rows_impacted: Cell<i64>,
+    /// Depths of savepoints, rising, with `rows_impacted` at their beginning.
+    impacted_before: RefCell<Vec<(i32, i64)>>,
+    /// Whether another database is attached, once a write of the running transaction has had to know.
+    attached: Cell<Option<bool>>,
+    warm_merge: RefCell<Option<WarmMerge>>,
     /// The setting merge-equal-values, while a transaction writes; none where it has to be read.
     merge_equal_values: Cell<Option<bool>>,
     /// The tracked tables, and the schema cookie as of which they were read.
@@ -40,6 +48,8 @@ impl Engine {
     pub(crate) fn attach(connection: &Connection) -> Result<Rc<Engine>> {
         let engine = Rc::new(Engine {
             connection: connection.clone(),
+            data_version_statement: connection.slot(sql::DATA_VERSION),
+            schema_version_statement: connection.slot(sql::SCHEMA_VERSION),
             join: OnceCell::new(),
             db_version: Cell::new(None),
             pending: Cell::new(None),
@@ -50,6 +60,9 @@ impl Engine {
             data_version: Cell::new(-1),
             sync_bit: Cell::new(0),
             rows_impacted: Cell::new(0),
+            impacted_before: RefCell::default(),
+            attached: Cell::new(None),
+            warm_merge: RefCell::new(None),
             merge_equal_values: Cell::new(None),
             catalogue: RefCell::new(None),
             catalogue_provisional: Cell::new(false),
@@ -72,6 +85,23 @@ impl Engine {
 
     fn join(&self) -> Result<()> {
         self.join.get().map_or(Ok(()), TransactionJoin::join)
+    }
+
+    /// Whether a write that a trigger tells of may be one to a table of an attached database. Asked before
+    /// [`Engine::begin_write`].
+    pub(crate) fn origin_of_write(&self) -> Result<Origin> {
+        if !self.writing.get() && !self.connection.has_write_transaction() {
+            return Ok(Origin::Elsewhere);
+        }
+        if self.connection.is_autocommit() {
+            return Ok(Origin::Main);
+        }
+        let attached = match self.attached.get() {
+            Some(known) => known,
+            None => self.connection.cached(sql::IS_ANOTHER_ATTACHED)?.query_row(&[], |_| Ok(()))?.is_some(),
+        };
+        self.attached.set(Some(attached));
+        Ok(if attached { Origin::Unknown } else { Origin::Main })
     }
 
     /// The version of the last committed transaction.
@@ -105,6 +135,11 @@ impl Engine {
         Ok(version)
     }
 
+    /// Something that was stamped may not have been stored.
+    pub(crate) fn doubt_stored(&self) {
+        self.rewound.set(true);
+    }
+
     /// The number of the next event.
     pub(crate) fn seq(&self) -> i64 {
         self.seq.get()
@@ -136,6 +171,15 @@ impl Engine {
         self.rows_impacted.set(self.rows_impacted.get() + rows);
     }
 
+    /// What the merge before left, if nobody has undone it since.
+    pub(crate) fn take_warm_merge(&self) -> Option<WarmMerge> {
+        self.warm_merge.take()
+    }
+
+    pub(crate) fn keep_warm_merge(&self, warm: WarmMerge) {
+        self.warm_merge.replace(Some(warm));
+    }
+
     /// Whether the site decides between equal values of equal versions. Read once in a transaction that writes.
     #[allow(dead_code, reason = "for the merge rule, which does not ask yet")]
     pub(crate) fn merge_equal_values(&self) -> Result<bool> {
@@ -154,7 +198,7 @@ impl Engine {
 
     /// The tracked tables as the schema is now, also inside a transaction that has changed it.
     pub(crate) fn catalogue(&self) -> Result<Rc<Catalogue>> {
-        let cookie = self.pragma(sql::SCHEMA_VERSION)?;
+        let cookie = pragma(&self.schema_version_statement)?;
         let remembered = self.catalogue.borrow().clone();
         if let Some((_, catalogue)) = remembered.filter(|(seen, _)| *seen == cookie) {
             return Ok(catalogue);
@@ -188,7 +232,7 @@ impl Engine {
 
     /// When another connection has committed, what is remembered of the stored version is out of date.
     fn refresh_data_version(&self) -> Result<()> {
-        let now = self.pragma(sql::DATA_VERSION)?;
+        let now = pragma(&self.data_version_statement)?;
         if self.data_version.replace(now) != now {
             self.db_version.set(None);
         }
@@ -206,11 +250,6 @@ impl Engine {
         Ok(stored)
     }
 
-    fn pragma(&self, sql: &str) -> Result<i64> {
-        let value = self.connection.cached(sql)?.query_row(&[], |row| Ok(row.column_i64(0)))?;
-        value.ok_or_else(|| Error::failed(format!("SQLite did not answer {sql}")))
-    }
-
     fn end_transaction(&self) {
         self.pending.set(None);
         self.seq.set(0);
@@ -218,6 +257,9 @@ impl Engine {
         self.rewound.set(false);
         self.writing.set(false);
         self.rows_impacted.set(0);
+        self.impacted_before.borrow_mut().clear();
+        self.attached.set(None);
+        self.warm_merge.take();
         self.merge_equal_values.set(None);
     }
 }
@@ -237,9 +279,22 @@ impl TransactionObserver for Engine {
         self.end_transaction();
     }
 
+    fn savepoint(&self, depth: i32) {
+        let mut before = self.impacted_before.borrow_mut();
+        before.retain(|(other, _)| *other < depth);
+        before.push((depth, self.rows_impacted.get()));
+    }
+
     /// Numbers that were taken stay taken: gaps are harmless, numbers used twice are not.
-    fn rolled_back_to(&self, _: i32) {
+    fn rolled_back_to(&self, depth: i32) {
+        let mut before = self.impacted_before.borrow_mut();
+        before.retain(|(other, _)| *other <= depth);
+        // A savepoint that is not known is older than the first write.
+        let impacted = before.last().filter(|(other, _)| *other == depth).map_or(0, |(_, impacted)| *impacted);
+        drop(before);
+        self.rows_impacted.set(impacted);
         self.rewound.set(true);
+        self.warm_merge.take();
         self.merge_equal_values.set(None);
         self.rewind_catalogue();
     }
@@ -251,6 +306,23 @@ impl Engine {
             self.catalogue.replace(None);
         }
     }
+}
+
+fn pragma(statement: &Slot) -> Result<i64> {
+    let value = statement.lend()?.query_row(&[], |row| Ok(row.column_i64(0)))?;
+    value.ok_or_else(|| Error::failed(format!("SQLite did not answer {}", statement.sql())))
+}
+
+/// Where the row lies whose write a trigger tells of. Triggers of an attached database call the same functions, and name
+/// their tables alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// In the main database.
+    Main,
+    /// Not in the main database, which nobody is writing.
+    Elsewhere,
+    /// In one of several that the transaction may write.
+    Unknown,
 }
 
 /// While it lives, writes to tracked tables are not recorded. Puts the bit back on every path.

@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod affinity;
 mod automigrate;
 mod backfill;
 mod catalogue;
@@ -24,10 +25,14 @@ mod local_write;
 mod schema;
 pub mod schema_text;
 mod sql;
+mod statements;
 mod unpack;
 mod values;
 
-use rejoin_bridge::{Connection, Result};
+use rejoin_bridge::{Connection, Error, Result};
+use rejoin_change::ChangeStore;
+use std::cell::OnceCell;
+use std::rc::Rc;
 
 /// Prepares the database (its tables are made where they are missing) and registers functions and virtual tables on
 /// the connection.
@@ -39,8 +44,20 @@ pub fn register(connection: &Connection) -> Result<()> {
     }
     database::prepare(connection)?;
     let engine = engine::Engine::attach(connection)?;
+    connection.state(Attached::default).0.get_or_init(|| engine.clone());
     functions::register(&engine)?;
     connection.create_module("crsql_changes", changes::ChangesModule(engine.clone()))?;
     connection.create_module("clset", clset::ClsetModule(engine))?;
     connection.create_module("crsql_unpack_columns", unpack::UnpackModule)
 }
+
+/// The engine of a connection as something that takes changes row by row; none where [`register`] left the connection to
+/// the original extension.
+pub fn change_store(connection: &Connection) -> Option<Rc<dyn ChangeStore<Error = Error>>> {
+    let engine = connection.state(Attached::default).0.get().cloned();
+    engine.map(|engine| engine as Rc<dyn ChangeStore<Error = Error>>)
+}
+
+/// The engine of a connection, once it is there.
+#[derive(Default)]
+struct Attached(OnceCell<Rc<engine::Engine>>);

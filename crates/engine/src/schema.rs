@@ -26,10 +26,10 @@ pub(crate) fn as_crr(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Output<'sta
         return Ok("OK".into());
     }
     atomically(engine, "crsql_as_crr", || {
-        eligible::check(&engine.connection, &table)?;
         if exists(&engine.connection, "trigger", &sql::insert_trigger_name(&table))? {
-            return Ok(());
+            return eligible::check(&engine.connection, &table);
         }
+        eligible::check_new(&engine.connection, &table)?;
         adopt_leftovers(engine, &table)?;
         create(engine, &table, Stamp::Next)
     })?;
@@ -106,6 +106,10 @@ pub(crate) fn begin_alter(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Output
 pub(crate) fn commit_alter(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Output<'static>> {
     let table = named_table(engine, call, "crsql_commit_alter")?;
     let connection = &engine.connection;
+    if !exists(connection, "table", &sql::clock_name(&table))? {
+        let error = Error::failed(format!("table {table} is not tracked"));
+        return Err(failed_alteration(&table, &error, "crsql_as_crr tracks it; nothing was changed"));
+    }
     connection.execute(&format!("SAVEPOINT {COMMIT_SAVEPOINT}"))?;
     // Releasing the savepoint of the beginning releases the inner one as well, and commits where nothing is around it.
     let result =
@@ -133,9 +137,6 @@ pub(crate) fn adopt_alteration(engine: &Engine, table: &str) -> Result<()> {
     engine.begin_write()?;
     let committed = engine.db_version()?;
     eligible::check(&engine.connection, table)?;
-    if !exists(&engine.connection, "table", &sql::clock_name(table))? {
-        return Err(Error::failed(format!("table {table} is not tracked")));
-    }
     compact(engine, table)?;
     database::write_master(&engine.connection, "pre_compact_dbversion", committed)?;
     create(engine, table, Stamp::Committed(committed))

@@ -89,14 +89,16 @@ pub(crate) const CREATE_SITE_ID: &str =
 pub(crate) const CREATE_SITE_ID_INDEX: &str =
     "CREATE UNIQUE INDEX IF NOT EXISTS main.crsql_site_id_site_id ON \"crsql_site_id\" (site_id)";
 pub(crate) const DATABASE_OBJECTS: &str = "SELECT name FROM main.sqlite_master WHERE name IN \
-     ('crsql_tracked_peers', 'crsql_master', 'crsql_site_id', 'crsql_site_id_site_id', 'crsql_db_versions')";
+     ('crsql_tracked_peers', 'crsql_master', 'crsql_site_id', 'crsql_site_id_site_id', 'crsql_db_versions', \
+     'crsql_site_id_insert_trig', 'crsql_site_id_update_trig', 'crsql_site_id_delete_trig')";
 pub(crate) const READ_MASTER: &str = "SELECT value FROM main.crsql_master WHERE key = ?1";
 pub(crate) const WRITE_MASTER: &str =
     "INSERT INTO main.crsql_master (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+/// (value) -> the value as text.
+pub(crate) const AS_TEXT: &str = "SELECT CAST(?1 AS TEXT)";
 /// (value) -> what the column `value` of crsql_master, whose affinity is NUMERIC, stores of it.
 pub(crate) const AS_NUMERIC: &str =
     "SELECT CASE WHEN typeof(?1) IN ('text', 'real') AND CAST(?1 AS NUMERIC) = ?1 THEN CAST(?1 AS NUMERIC) ELSE ?1 END";
-pub(crate) const AS_TEXT: &str = "SELECT CAST(?1 AS TEXT)";
 pub(crate) const OWN_SITE_ID: &str = "SELECT site_id FROM main.crsql_site_id WHERE ordinal = 0";
 pub(crate) const ADD_OWN_SITE_ID: &str = "INSERT INTO main.crsql_site_id (site_id, ordinal) VALUES (?1, 0)";
 pub(crate) const SITE_ORDINAL: &str = "SELECT ordinal FROM main.crsql_site_id WHERE site_id = ?1";
@@ -109,7 +111,9 @@ pub(crate) const SCHEMA_VERSION: &str = "PRAGMA main.schema_version";
 
 pub(crate) const CLOCK_TABLES: &str = "SELECT name FROM main.sqlite_master WHERE type = 'table' \
      AND name GLOB '?*__crsql_clock' ORDER BY rowid";
-pub(crate) const COLUMN_NAMES: &str = "SELECT name, pk FROM pragma_table_info(?1, 'main') ORDER BY cid";
+pub(crate) const COLUMN_NAMES: &str = "SELECT name, pk, type FROM pragma_table_info(?1, 'main') ORDER BY cid";
+pub(crate) const IS_STRICT: &str = "SELECT 1 FROM pragma_table_list(?1) WHERE schema = 'main' AND strict = 1";
+pub(crate) const IS_ANOTHER_ATTACHED: &str = "SELECT 1 FROM pragma_database_list WHERE seq > 1";
 pub(crate) const INDEX_COLUMNS: &str = "SELECT name FROM pragma_index_info(?1, 'main') ORDER BY seqno";
 pub(crate) const TABLE_SQL: &str =
     "SELECT name, sql FROM main.sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
@@ -135,6 +139,9 @@ pub(crate) const HAS_OTHER_UNIQUE_INDEX: &str =
     "SELECT 1 FROM pragma_index_list(?1, 'main') WHERE \"unique\" = 1 AND origin <> 'pk'";
 pub(crate) const KEY_COLUMN_COUNTS: &str = "SELECT count(*), coalesce(sum(\"notnull\" <> 0), 0) \
      FROM pragma_table_info(?1, 'main') WHERE pk > 0";
+/// The collations by which the index of a primary key compares; none where the key is the rowid.
+pub(crate) const KEY_COLLATIONS: &str = "SELECT x.name, x.coll FROM pragma_index_list(?1, 'main') AS i, \
+     pragma_index_xinfo(i.name, 'main') AS x WHERE i.origin = 'pk' AND x.\"key\" = 1 ORDER BY x.seqno";
 pub(crate) const HAS_FOREIGN_KEY: &str = "SELECT 1 FROM pragma_foreign_key_list(?1, 'main')";
 pub(crate) const HAS_REQUIRED_COLUMN: &str = "SELECT 1 FROM pragma_table_xinfo(?1, 'main') \
      WHERE pk = 0 AND \"notnull\" <> 0 AND dflt_value IS NULL AND hidden = 0";
@@ -318,8 +325,14 @@ pub(crate) fn find_key(table: &str, keys: &[String]) -> String {
     format!("SELECT __crsql_key FROM {} WHERE {}", lookaside(table), keys_match(keys, "IS", 1))
 }
 
+/// (keys): a key that may be known already; then nothing happens.
 pub(crate) fn add_key(table: &str, keys: &[String]) -> String {
-    format!("INSERT INTO {} ({}) VALUES ({})", lookaside(table), list(keys, quote), parameters(keys.len()))
+    format!(
+        "INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING",
+        lookaside(table),
+        list(keys, quote),
+        parameters(keys.len())
+    )
 }
 
 /// (key, sentinel?) -> the values of a key, then its sentinel.
@@ -344,6 +357,25 @@ pub(crate) fn standing(table: &str, keys: &[String]) -> String {
         lookaside = lookaside(table),
         keys_match = keys_match(keys, "IS", 1)
     )
+}
+
+/// (key) -> column and col_version of each clock row.
+pub(crate) fn row_clock(table: &str) -> String {
+    format!("SELECT col_name, col_version FROM {} WHERE key = ?1", clock(table))
+}
+
+/// (key, column) -> the site id of the cell's author; NULL where the ordinal stands for nobody.
+pub(crate) fn site_of_cell(table: &str) -> String {
+    format!(
+        "SELECT (SELECT s.site_id FROM main.crsql_site_id AS s WHERE s.ordinal = c.site_id) FROM {} AS c \
+         WHERE c.key = ?1 AND c.col_name = ?2",
+        clock(table)
+    )
+}
+
+/// (key, column, db_version, seq): a first clock row.
+pub(crate) fn add_cell(table: &str) -> String {
+    format!("INSERT INTO {} ({CLOCK_ROW}) VALUES (?1, ?2, 1, ?3, 0, ?4)", clock(table))
 }
 
 /// (key, db_version, first seq): a first clock row for every column.
@@ -413,32 +445,47 @@ pub(crate) fn cells_of_key(table: &str) -> String {
     format!("SELECT col_name, col_version FROM {} WHERE key = ?1 AND col_name <> '-1'", clock(table))
 }
 
-/// (key, column, col_version, db_version, site ordinal, seq): sets a clock row.
-pub(crate) fn set_clock_row(table: &str) -> String {
-    set_clock_row_with(table, "?5")
+/// (key, column, col_version, db_version, site ordinal, seq): a clock row that is not there yet.
+pub(crate) fn add_clock_row(table: &str) -> String {
+    format!("INSERT INTO {} ({CLOCK_ROW}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)", clock(table))
 }
 
-/// (key, column, col_version, db_version, site id, seq): as [`set_clock_row`], for an author whose ordinal is known. Of
-/// another it is refused, since the ordinal may not be NULL.
-pub(crate) fn set_clock_row_of_site(table: &str) -> String {
-    set_clock_row_with(table, "(SELECT ordinal FROM main.crsql_site_id WHERE site_id = ?5)")
-}
-
-fn set_clock_row_with(table: &str, ordinal: &str) -> String {
+/// (key, column, col_version, db_version, site ordinal, seq): a clock row that is there.
+pub(crate) fn update_clock_row(table: &str) -> String {
     format!(
-        "INSERT INTO {} (key, col_name, col_version, db_version, site_id, seq) VALUES (?1, ?2, ?3, ?4, {ordinal}, ?6) \
-         ON CONFLICT (key, col_name) DO UPDATE SET col_version = excluded.col_version, \
-         db_version = excluded.db_version, site_id = excluded.site_id, seq = excluded.seq",
+        "UPDATE {} SET col_version = ?3, db_version = ?4, site_id = ?5, seq = ?6 WHERE key = ?1 AND col_name = ?2",
         clock(table)
     )
 }
+
+/// (key, column, col_version, db_version, site ordinal, seq): sets a clock row.
+pub(crate) fn set_clock_row(table: &str) -> String {
+    format!(
+        "{} ON CONFLICT (key, col_name) DO UPDATE SET col_version = excluded.col_version, \
+         db_version = excluded.db_version, site_id = excluded.site_id, seq = excluded.seq",
+        add_clock_row(table)
+    )
+}
+
+const CLOCK_ROW: &str = "key, col_name, col_version, db_version, site_id, seq";
 
 /// (key, db_version): a new life begins; the cells of the one before lose against every write.
 pub(crate) fn zero_cells(table: &str) -> String {
     format!("UPDATE {} SET col_version = 0, db_version = ?2 WHERE key = ?1 AND col_name <> '-1'", clock(table))
 }
 
+// Values as a column of some affinity stores them. A comparison with a number makes a number of a text that is one, and
+// leaves any other as it is.
+
+pub(crate) const AS_NUMBER: &str = "SELECT iif(CAST(?1 AS NUMERIC) = ?1, CAST(?1 AS NUMERIC), ?1)";
+pub(crate) const AS_REAL: &str = "SELECT iif(typeof(?1) = 'integer' OR CAST(?1 AS NUMERIC) = ?1, CAST(?1 AS REAL), ?1)";
+
 // The user's rows.
+
+/// (keys): whether there is such a row.
+pub(crate) fn row_exists(table: &str, keys: &[String]) -> String {
+    format!("SELECT 1 FROM {} WHERE {}", main(table), keys_match(keys, "=", 1))
+}
 
 /// (keys) -> one cell.
 pub(crate) fn read_cell(table: &str, keys: &[String], column: &str) -> String {
@@ -450,15 +497,29 @@ pub(crate) fn read_cells(table: &str, keys: &[String], columns: &[String]) -> St
     format!("SELECT {} FROM {} WHERE {}", list(columns, quote), main(table), keys_match(keys, "=", 1))
 }
 
-/// (keys, value): writes one cell, and the row if it is not there.
-pub(crate) fn write_cell(table: &str, keys: &[String], column: &str) -> String {
+/// (keys, values): writes some columns of a row, and the row if it is not there. The values are named by their numbers,
+/// since the table itself may be called "excluded".
+pub(crate) fn upsert_row(table: &str, keys: &[String], columns: &[&String]) -> String {
     format!(
-        "INSERT INTO {} ({keys}, {column}) VALUES ({}) ON CONFLICT ({keys}) DO UPDATE SET {column} = excluded.{column}",
+        "INSERT INTO {} ({names}, {columns}) VALUES ({}) ON CONFLICT ({names}) DO UPDATE SET {set}",
         main(table),
-        parameters(keys.len() + 1),
-        keys = list(keys, quote),
-        column = quote(column)
+        parameters(keys.len() + columns.len()),
+        names = list(keys, quote),
+        columns = list(columns.iter().copied(), quote),
+        set = assignments(columns, keys.len() + 1)
     )
+}
+
+/// (keys, values): writes some columns of a row that is there.
+pub(crate) fn update_row(table: &str, keys: &[String], columns: &[&String]) -> String {
+    let set = assignments(columns, keys.len() + 1);
+    format!("UPDATE {} SET {set} WHERE {}", main(table), keys_match(keys, "=", 1))
+}
+
+/// `"a" = ?3, "b" = ?4`, with any first number.
+fn assignments(columns: &[&String], first: usize) -> String {
+    let terms = columns.iter().zip(first..).map(|(column, place)| format!("{} = ?{place}", quote(column)));
+    terms.collect::<Vec<_>>().join(", ")
 }
 
 /// (keys): a row of defaults, where there is none.

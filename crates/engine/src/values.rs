@@ -16,12 +16,17 @@ pub(crate) fn to_change(value: bridge::ValueRef<'_>) -> change::ValueRef<'_> {
 
 /// For SQLite.
 pub(crate) fn to_bridge(value: &change::Value) -> bridge::ValueRef<'_> {
+    from_change(value.as_ref())
+}
+
+/// For SQLite.
+pub(crate) fn from_change(value: change::ValueRef<'_>) -> bridge::ValueRef<'_> {
     match value {
-        change::Value::Null => bridge::ValueRef::Null,
-        change::Value::Integer(i) => bridge::ValueRef::Integer(*i),
-        change::Value::Real(r) => bridge::ValueRef::Real(*r),
-        change::Value::Text(text) => bridge::ValueRef::Text(text),
-        change::Value::Blob(blob) => bridge::ValueRef::Blob(blob),
+        change::ValueRef::Null => bridge::ValueRef::Null,
+        change::ValueRef::Integer(i) => bridge::ValueRef::Integer(i),
+        change::ValueRef::Real(r) => bridge::ValueRef::Real(r),
+        change::ValueRef::Text(text) => bridge::ValueRef::Text(text),
+        change::ValueRef::Blob(blob) => bridge::ValueRef::Blob(blob),
     }
 }
 

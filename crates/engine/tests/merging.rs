@@ -117,6 +117,92 @@ fn rows_impacted_counts_until_the_transaction_ends() {
 }
 
 #[test]
+fn what_was_undone_does_not_count() {
+    let host = foo();
+    let impacted = || number(&host, "SELECT crsql_rows_impacted()");
+    let cell = |b: i64| receive(&host, sent("b", b, b, 1, 5, S1, 0));
+    let fails = "INSERT INTO crsql_changes VALUES ('foo', x'010907', 'b', 1, 9, 1, x'aa', 1, 0), ('foo', x'010907', 'nope', 1, 9, 1, x'aa', 1, 0)";
+    run(&host, "BEGIN; SAVEPOINT before");
+    cell(1);
+    run(&host, "SAVEPOINT outer");
+    cell(2);
+    run(&host, "SAVEPOINT inner");
+    cell(3);
+    failure(&host, fails);
+    assert_eq!(impacted(), 3);
+    run(&host, "ROLLBACK TO inner");
+    assert_eq!(impacted(), 2);
+    cell(4);
+    run(&host, "RELEASE inner; SAVEPOINT again");
+    cell(5);
+    assert_eq!(impacted(), 4);
+    run(&host, "ROLLBACK TO outer");
+    assert_eq!(impacted(), 1);
+    cell(6);
+    run(&host, "ROLLBACK TO outer; ROLLBACK TO before");
+    assert_eq!(impacted(), 0, "that savepoint is older than the first merge");
+    cell(7);
+    failure(&host, fails);
+    assert_eq!(impacted(), 1);
+    run(&host, "COMMIT");
+    failure(&host, fails);
+    assert_eq!(impacted(), 0);
+}
+
+#[test]
+fn a_key_is_looked_up_as_the_table_stores_it() {
+    let cell = |key: &[u8], value: i64| {
+        let mut record = record(sent("b", value, value, 1, 1, S1, 0));
+        record[1] = Value::Blob(key.to_vec());
+        record
+    };
+    let (number_1, text_1, real_1) =
+        (&[1, 9, 1][..], &[1, 0x0b, 1, b'1'][..], &[1, 2, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0][..]);
+    for (declared, table, stored) in [
+        ("INTEGER", "", "integer"),
+        ("INT", "", "integer"),
+        ("DECIMAL(9, 2)", "WITHOUT ROWID", "integer"),
+        ("INT", "STRICT", "integer"),
+        ("REAL", "STRICT, WITHOUT ROWID", "real"),
+        ("FLOAT", "", "real"),
+    ] {
+        for order in [[number_1, text_1, real_1], [text_1, real_1, number_1], [real_1, number_1, text_1]] {
+            let host = tracked(&format!("CREATE TABLE foo(a {declared} PRIMARY KEY NOT NULL, b ANY) {table}"), "foo");
+            for (value, key) in (1..).zip(order) {
+                merge(&host, &cell(key, value)).unwrap();
+            }
+            assert_eq!(
+                rows(&host, "SELECT a = 1, typeof(a), b FROM foo"),
+                [format!("1|{stored}|3")],
+                "{declared} {table}"
+            );
+            assert_eq!(rows(&host, "SELECT cid, val, col_version FROM crsql_changes"), ["b|3|3"], "{declared} {table}");
+            run(&host, "UPDATE foo SET b = 4");
+            assert_eq!(number(&host, "SELECT count(*) FROM foo__crsql_pks"), 1, "{declared} {table}");
+        }
+    }
+    // What is another value to the table stays one.
+    let host = tracked("CREATE TABLE foo(a TEXT PRIMARY KEY NOT NULL, b)", "foo");
+    for (value, key) in [(1, number_1), (2, text_1), (3, &[1, 0x0b, 2, b'0', b'1'])] {
+        merge(&host, &cell(key, value)).unwrap();
+    }
+    assert_eq!(rows(&host, "SELECT a, typeof(a), b FROM foo"), ["1|text|2", "01|text|3"]);
+    for (declared, table) in [("", ""), ("BLOB", ""), ("ANY", "STRICT")] {
+        let host = tracked(&format!("CREATE TABLE foo(a {declared} PRIMARY KEY NOT NULL, b ANY) {table}"), "foo");
+        merge(&host, &cell(number_1, 1)).unwrap();
+        merge(&host, &cell(text_1, 2)).unwrap();
+        assert_eq!(rows(&host, "SELECT typeof(a), b FROM foo ORDER BY b"), ["integer|1", "text|2"], "{declared}");
+        assert_eq!(number(&host, "SELECT count(*) FROM foo__crsql_pks"), 2);
+    }
+    // A text that is no number is no key of an INTEGER PRIMARY KEY, and stays a text elsewhere.
+    let words: &[u8] = &[1, 0x0b, 2, b'1', b'x'];
+    assert!(merge(&foo(), &cell(words, 1)).unwrap_err().to_string().contains("datatype mismatch"));
+    let host = tracked("CREATE TABLE foo(a INT PRIMARY KEY NOT NULL, b)", "foo");
+    merge(&host, &cell(words, 1)).unwrap();
+    assert_eq!(rows(&host, "SELECT a, typeof(a) FROM foo"), ["1x|text"]);
+}
+
+#[test]
 fn all_events_of_a_transaction_share_a_version_that_merges_can_raise() {
     let host = foo();
     run(&host, "BEGIN; INSERT INTO foo VALUES (5, 1, 1)");

@@ -288,3 +288,18 @@ fn unpacking_says_what_is_wrong() {
         ["0|1", "1|10", "0|x"]
     );
 }
+
+/// A connection that had an open transaction when it found a schema changed by another joined its transaction with a
+/// write of its own, and the application was told the rowid of that.
+#[test]
+fn reading_in_a_transaction_leaves_the_last_rowid_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let (one, other) = (file(&path), file(&path));
+    run(&one, "CREATE TABLE plain(x INTEGER PRIMARY KEY); INSERT INTO plain VALUES (7)");
+    run(&other, "CREATE TABLE foo(a INTEGER PRIMARY KEY NOT NULL, b)");
+    track(&other, "foo");
+    run(&one, "BEGIN IMMEDIATE");
+    assert_eq!(rows(&one, "SELECT * FROM crsql_changes"), [""; 0]);
+    assert_eq!(number(&one, "SELECT last_insert_rowid()"), 7);
+}

@@ -54,6 +54,27 @@ fn tables_that_cannot_be_tracked_are_refused_with_the_originals_messages() {
 }
 
 #[test]
+fn a_key_that_the_table_compares_otherwise_than_by_its_bytes_is_refused() {
+    for (create, collation) in [
+        ("CREATE TABLE t(a TEXT COLLATE NOCASE PRIMARY KEY NOT NULL, b)", "NOCASE"),
+        ("CREATE TABLE t(a TEXT COLLATE NOCASE PRIMARY KEY NOT NULL, b) WITHOUT ROWID", "NOCASE"),
+        ("CREATE TABLE t(a, b TEXT NOT NULL, c TEXT NOT NULL COLLATE RTRIM, PRIMARY KEY (b, c))", "RTRIM"),
+        // The index and the column may each have one of their own.
+        ("CREATE TABLE t(a TEXT NOT NULL, b, PRIMARY KEY (a COLLATE NOCASE))", "NOCASE"),
+        ("CREATE TABLE t(a TEXT NOT NULL COLLATE NOCASE, b, PRIMARY KEY (a COLLATE BINARY))", "NOCASE"),
+    ] {
+        let message = refusal(create, "t");
+        assert!(message.contains(&format!("by the collation {collation}")), "{create}: {message}");
+    }
+    // Where it makes no difference it does not matter.
+    let host = tracked("CREATE TABLE t(a INTEGER COLLATE NOCASE PRIMARY KEY NOT NULL, b COLLATE NOCASE)", "t");
+    run(&host, "INSERT INTO t VALUES (1, 'x'); UPDATE t SET b = 'X'");
+    assert_eq!(rows(&host, "SELECT val, col_version FROM crsql_changes"), ["X|2"]);
+    run(&host, "CREATE TABLE u(a TEXT COLLATE BINARY PRIMARY KEY NOT NULL, b)");
+    track(&host, "u");
+}
+
+#[test]
 fn arguments_are_checked() {
     let host = foo();
     let expected = "Wrong number of args provided to crsql_as_crr. Provide the schema \n          name and table name or just the table name.";
@@ -219,6 +240,8 @@ fn an_alteration_begins_before_it_ends() {
     assert!(host.is_autocommit());
     run(&host, "CREATE TABLE plain(a)");
     assert!(failure(&host, "SELECT crsql_begin_alter('plain')").contains("is not tracked"));
+    let message = failure(&host, "SELECT crsql_commit_alter('plain')");
+    assert!(message.contains("is not tracked") && message.contains("nothing was changed"), "{message}");
     assert!(host.is_autocommit());
     run(&host, "SELECT crsql_begin_alter('main', 'foo'); ROLLBACK; INSERT INTO foo VALUES (1, 1, 1)");
     assert_eq!(clock(&host, "foo").len(), 2);

@@ -62,4 +62,4 @@ pub(crate) const ROOM_NAME_BYTES_MAX: usize = 64;
 pub(crate) const VLCN_FRAME_BYTES_SOFT_MAX: usize = 1 << 20;
 
 /// How long a closed link of the vlcn protocol is read for the other side's close frame.
-pub(crate) const VLCN_LINGER_MAX: Duration = Duration::from_secs(2);
+pub(crate) const VLCN_LINGER_MAX: Duration = Duration::from_secs(1);

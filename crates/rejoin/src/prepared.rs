@@ -37,5 +37,5 @@ pub(crate) fn open_prepared(
 /// The engine and the streams.
 pub(crate) fn engine_and_streams(connection: &rejoin_bridge::Connection) -> rejoin_bridge::Result<()> {
     rejoin_engine::register(connection)?;
-    rejoin_streams::register(connection)
+    rejoin_streams::register(connection, rejoin_engine::change_store(connection))
 }

@@ -12,6 +12,7 @@
 
 mod acknowledge;
 mod arrivals;
+mod change_store;
 mod engine_facts;
 mod error;
 mod identity;
@@ -27,6 +28,7 @@ mod streams;
 mod surface;
 
 pub use acknowledge::Acknowledged;
+pub use change_store::Store;
 pub use error::{Side, StreamError};
 pub use inbound::{Applied, Inbound, Outcome};
 pub use options::{InboundOptions, OnGap, OutboundOptions, PACKAGE_BYTES_DEFAULT, Since};

@@ -1,6 +1,7 @@
 //! A package's changes into `crsql_changes`: everything is checked before SQLite sees it, and a refusal says which cell
 //! it is about.
 
+use crate::change_store;
 use crate::engine_facts::{self, TableShape};
 use crate::error::{Result, StreamError};
 use crate::sql;
@@ -18,6 +19,16 @@ pub(crate) fn merge(connection: &Connection, package: &Package) -> Result<bool> 
     if package.changes.is_empty() {
         return Ok(false);
     }
+    match change_store::store(connection) {
+        Some(store) => match store.merge(&package.changes) {
+            Ok(effective) => Ok(effective > 0),
+            Err(failure) => Err(refused(&package.changes[failure.changes], failure.error)),
+        },
+        None => merge_by_sql(connection, package),
+    }
+}
+
+fn merge_by_sql(connection: &Connection, package: &Package) -> Result<bool> {
     let impacted_before = rows_impacted(connection)?;
     let mut statement = connection.cached(&sql::merge_change())?;
     for change in &package.changes {
@@ -31,7 +42,7 @@ pub(crate) fn merge(connection: &Connection, package: &Package) -> Result<bool> 
                 change.site_id.as_bytes().into(),
                 change.causal_length.into(),
             ])
-            .map_err(|error| quoted(change, error))?;
+            .map_err(|error| refused(std::slice::from_ref(change), error))?;
     }
     Ok(rows_impacted(connection)? != impacted_before)
 }
@@ -109,14 +120,28 @@ fn check_shape(shape: &TableShape, change: &Change) -> Result<()> {
     )))
 }
 
-/// SQLite's own words, with the cell that they are about.
-fn quoted(change: &Change, error: bridge::Error) -> StreamError {
-    let message = format!("the change of {} was refused: {}", describe(change), error.message);
-    StreamError::Store(bridge::Error::new(error.code, message))
+/// SQLite's own words, with the cell that they are about, or the cells where several of a row were written together.
+fn refused(changes: &[Change], error: bridge::Error) -> StreamError {
+    let what = match changes {
+        [change] => format!("change of {}", describe(change)),
+        _ => {
+            let columns: Vec<&str> =
+                changes.iter().map(|change| &*change.column).filter(|name| *name != SENTINEL).collect();
+            format!("changes of {}, columns {},", describe_row(&changes[0]), columns.join(", "))
+        }
+    };
+    let verb = if changes.len() == 1 { "was" } else { "were" };
+    StreamError::Store(bridge::Error::new(error.code, format!("the {what} {verb} refused: {}", error.message)))
 }
 
 /// The cell of a change, for messages: table, key and column.
 pub(crate) fn describe(change: &Change) -> String {
+    let row = describe_row(change);
+    if change.is_sentinel() { row } else { format!("{row}, column {}", change.column) }
+}
+
+/// The row of a change, for messages: table and key.
+fn describe_row(change: &Change) -> String {
     let mut text = format!("table {}, key (", change.table);
     for (index, value) in change.key.values().iter().enumerate() {
         if index > 0 {
@@ -125,9 +150,6 @@ pub(crate) fn describe(change: &Change) -> String {
         describe_value(&mut text, value);
     }
     text.push(')');
-    if change.column.as_ref() != SENTINEL {
-        let _ = write!(text, ", column {}", change.column);
-    }
     text
 }
 

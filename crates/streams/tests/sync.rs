@@ -140,7 +140,7 @@ fn a_version_that_two_remotes_share_is_no_ones_arrival() {
 }
 
 #[test]
-fn a_refused_change_refuses_its_whole_package_and_names_the_cell() {
+fn a_refused_change_refuses_its_whole_package_and_names_the_cells() {
     let folder = Folder::new();
     let (a, b) = (folder.database("a"), Database::open_bare(&folder.path("b")));
     b.run(
@@ -156,7 +156,7 @@ fn a_refused_change_refuses_its_whole_package_and_names_the_cell() {
     assert!(matches!(error, StreamError::Store(_)), "{error:?}");
     let text = error.to_string();
     assert!(
-        text.starts_with("the change of table t, key (7), column c was refused: ") && text.contains("CHECK"),
+        text.starts_with("the changes of table t, key (7), columns b, c, were refused: ") && text.contains("CHECK"),
         "{text}"
     );
     assert_eq!(b.values("SELECT k FROM u"), vec!["mine".to_string().into()]);

@@ -7,7 +7,7 @@ use super::rust_text::RustText;
 const LINES_MAX: usize = 700;
 
 /// Where `unsafe` may stand.
-const UNSAFE_FOLDERS: &[&str] = &["crates/bridge/", "extension/"];
+const UNSAFE_FOLDERS: &[&str] = &["crates/bridge/", "extension/", "bench/original/"];
 
 /// Macros that mark work as undone.
 const LEFT_BEHIND: &[&str] = &["todo!", "unimplemented!", "dbg!"];
@@ -32,7 +32,11 @@ pub fn check(path: &str, source: &str) -> Vec<Complaint> {
     for (index, line) in text.code.lines().enumerate() {
         let number = index + 1;
         if !unsafe_allowed && has_word(line, "unsafe") {
-            complaints.push(Complaint::new(path, number, "`unsafe` belongs in crates/bridge and extension only"));
+            complaints.push(Complaint::new(
+                path,
+                number,
+                "`unsafe` belongs in crates/bridge, extension and bench/original only",
+            ));
         }
         for name in LEFT_BEHIND {
             if has_macro(line, name) {

@@ -3,6 +3,11 @@
 mod merge;
 mod plan;
 mod read;
+mod record;
+mod row;
+mod sites;
+
+pub(crate) use merge::WarmMerge;
 
 use crate::engine::Engine;
 use rejoin_bridge::{Connection, Error, IndexInfo, Module, ModuleKind, Result, Table, TableArgs, Update};

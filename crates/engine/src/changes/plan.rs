@@ -161,7 +161,7 @@ impl PartBuilder {
                 };
                 let Some(keys) = key else { return Ok(false) };
                 let keys: Vec<ValueRef<'_>> = keys.iter().map(to_bridge).collect();
-                let Some(key) = find_key(engine, table, &keys)? else { return Ok(false) };
+                let Some(key) = find_key(table, &keys)? else { return Ok(false) };
                 self.key = true;
                 self.compare("c.key", "=", Value::Integer(key));
             }

@@ -85,7 +85,7 @@ impl ChangesCursor {
         let mut row = self.row.borrow_mut();
         match &mut *row {
             Some(row) if row.source == source && row.key == key => read(row),
-            _ => read(row.insert(read_row(&self.engine, table, source, key)?)),
+            _ => read(row.insert(read_row(table, source, key)?)),
         }
     }
 
@@ -99,11 +99,11 @@ impl ChangesCursor {
             let keys: Vec<ValueRef<'_>> = row.keys.iter().map(ValueRef::from).collect();
             if matches!(row.cells, Cells::None) {
                 row.cells = Cells::One;
-                let mut statement = self.engine.connection.cached(&table.sql.read_cell[column])?;
+                let mut statement = table.statements.read_cell[column].lend()?;
                 let value = statement.query_row(&keys, |found| Ok(found.column(0).to_value()))?;
                 return Ok(value.unwrap_or(Value::Null).into());
             }
-            let mut statement = self.engine.connection.cached(&table.sql.read_cells)?;
+            let mut statement = table.statements.read_cells.lend()?;
             let all = |found: &Statement| Ok((0..found.column_count()).map(|i| found.column(i).to_value()).collect());
             let cells: Vec<Value> = statement.query_row(&keys, all)?.unwrap_or_default();
             let value = cells.get(column).cloned().unwrap_or(Value::Null);
@@ -137,8 +137,8 @@ impl Source {
     }
 }
 
-fn read_row(engine: &Engine, table: &Tracked, source: usize, key: i64) -> Result<Row> {
-    let mut statement = engine.connection.cached(&table.sql.read_key)?;
+fn read_row(table: &Tracked, source: usize, key: i64) -> Result<Row> {
+    let mut statement = table.statements.read_key.lend()?;
     let read = |found: &Statement| {
         let causal_length = if found.column(0).is_null() { 1 } else { found.column_i64(0) };
         let keys: Vec<Value> = (1..=table.keys.len()).map(|i| found.column(i as i32).to_value()).collect();

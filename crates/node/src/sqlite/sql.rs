@@ -40,6 +40,11 @@ pub(crate) const VLCN_SCHEMA: &str = "SELECT (SELECT value FROM main.crsql_maste
 pub(crate) const SET_VLCN_SCHEMA: &str =
     "INSERT OR REPLACE INTO main.crsql_master(key, value) VALUES ('schema_name', ?1), ('schema_version', ?2)";
 
+/// Tables that are somebody's own: neither SQLite's nor the engine's.
+pub(crate) const ORDINARY_TABLES: &str = "SELECT name FROM main.sqlite_schema WHERE type = 'table' \
+     AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE 'crsql\\_%' ESCAPE '\\' \
+     AND name NOT LIKE '%\\_\\_crsql\\_%' ESCAPE '\\' ORDER BY name";
+
 /// Brings the tables in line with a schema's text.
 pub(crate) const AUTOMIGRATE: &str = "SELECT crsql_automigrate(?1)";
 

@@ -214,11 +214,14 @@ impl Driver {
                     Input::PullFailed,
                 );
             }
-            Output::Apply { sender, changes } => self.answer(
-                move |worker| store::apply(worker, sender, &changes),
-                |held| Input::Applied { held },
-                Input::Failed,
-            ),
+            Output::Apply { sender, changes, as_they_are } => {
+                let known = (!as_they_are).then(|| self.known.clone());
+                self.answer(
+                    move |worker| store::apply(worker, sender, &changes, known.as_deref()),
+                    |held| held.map_or(Input::Incomplete, |held| Input::Applied { held }),
+                    Input::Failed,
+                );
+            }
             Output::Send(_) | Output::Ping | Output::Event(_) | Output::Close(_) => {}
         }
     }

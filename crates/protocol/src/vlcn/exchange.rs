@@ -73,6 +73,9 @@ pub enum Input {
         /// What is held of the sender now.
         held: Point,
     },
+    /// Answers [`Output::Apply`]: nothing was merged, because a row was made of which not all cells came. The original engine
+    /// does not tell the cells of a row whose key was changed; all that the sender has does tell them.
+    Incomplete,
     /// The changes handed out by [`Output::Send`] have gone into the link, which has room again.
     Sent,
     /// Answers [`Output::Admit`] or [`Output::Apply`]: it could not be done.
@@ -112,12 +115,15 @@ pub enum Output {
         /// Without the changes of these authors.
         exclude: Vec<SiteId>,
     },
-    /// Merge changes and remember the position, in one transaction. Answered by [`Input::Applied`].
+    /// Merge changes and remember the position, in one transaction. Answered by [`Input::Applied`] or
+    /// [`Input::Incomplete`].
     Apply {
         /// Who told them, and their author.
         sender: SiteId,
         /// In the sender's order.
         changes: Changes,
+        /// The sender cannot be asked for more: they are to be taken as they are.
+        as_they_are: bool,
     },
     /// Something worth showing.
     Event(Event),

@@ -11,6 +11,7 @@ pub(super) struct Inbound {
     waiting_bytes: usize,
     /// Changes in the frame that is being applied.
     applying: Option<u64>,
+    asks: Asks,
     changes: u64,
 }
 
@@ -19,6 +20,17 @@ pub(super) struct Frame {
     pub(super) sender: SiteId,
     pub(super) since: Point,
     pub(super) changes: Changes,
+}
+
+/// Whether the other side is asked for all that it has, when it has left something out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Asks {
+    Never,
+    WhenNeeded,
+    /// It has been asked, and its answer starts at the beginning.
+    Asked,
+    /// Its answer is being applied.
+    Answered,
 }
 
 /// What becomes of the next frame.
@@ -30,8 +42,8 @@ pub(super) enum Step {
 }
 
 impl Inbound {
-    pub(super) fn new(held: Point) -> Inbound {
-        Inbound { held, waiting: VecDeque::new(), waiting_bytes: 0, applying: None, changes: 0 }
+    pub(super) fn new(asks: Asks) -> Inbound {
+        Inbound { held: Point::START, waiting: VecDeque::new(), waiting_bytes: 0, applying: None, asks, changes: 0 }
     }
 
     /// Sets what is held of the other side, once it is known who that is.
@@ -56,13 +68,33 @@ impl Inbound {
         if frame.since > self.held {
             return Some(Step::Gap);
         }
+        if self.asks == Asks::Asked && frame.since == Point::START {
+            self.asks = Asks::Answered;
+        }
         self.applying = Some(frame.changes.len() as u64);
-        Some(Step::Do(Output::Apply { sender: frame.sender, changes: frame.changes }))
+        let as_they_are = matches!(self.asks, Asks::Never | Asks::Answered);
+        Some(Step::Do(Output::Apply { sender: frame.sender, changes: frame.changes, as_they_are }))
     }
 
-    pub(super) fn applied(&mut self, held: Point) {
+    /// True where this was all that the other side has, as it was asked for.
+    pub(super) fn applied(&mut self, held: Point) -> bool {
         self.held = self.held.max(held);
         self.changes += self.applying.take().unwrap_or(0);
+        let was_asked_for = self.asks == Asks::Answered;
+        if was_asked_for {
+            self.asks = Asks::WhenNeeded;
+        }
+        was_asked_for
+    }
+
+    /// The frame was not taken, because something is left out in it.
+    pub(super) fn incomplete(&mut self) {
+        self.applying = None;
+        self.asks = Asks::Asked;
+    }
+
+    pub(super) fn has_asked(&self) -> bool {
+        self.asks == Asks::Asked
     }
 
     pub(super) fn clear(&mut self) {

@@ -75,10 +75,12 @@ impl Outbound {
         Some(Output::Pull { ticket: self.ticket, after: self.scanned, exclude: self.exclude.clone() })
     }
 
-    pub(super) fn pulled(&mut self, ticket: u64, pulled: Pulled) -> Option<Output> {
-        if ticket != self.ticket || !self.is_pulling {
-            return None;
-        }
+    /// False for what was read for an earlier start.
+    pub(super) fn awaits(&self, ticket: u64) -> bool {
+        ticket == self.ticket && self.is_pulling
+    }
+
+    pub(super) fn pulled(&mut self, pulled: Pulled) -> Option<Output> {
         self.is_pulling = false;
         self.head = pulled.head;
         self.scanned = self.scanned.max(pulled.scanned);

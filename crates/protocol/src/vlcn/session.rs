@@ -2,7 +2,7 @@
 
 use super::Ended;
 use super::exchange::{Admitted, Announcement, Input, Output, Role};
-use super::inbound::{Frame, Inbound, Step};
+use super::inbound::{Asks, Frame, Inbound, Step};
 use super::outbound::Outbound;
 use crate::exchange::{Event, Progress};
 use crate::liveness::{Liveness, Patience, Verdict};
@@ -71,9 +71,9 @@ enum Quiet {
 impl Session {
     /// A session whose link is not up yet.
     pub fn new(role: Role, patience: Patience) -> Session {
-        let own_id = match &role {
-            Role::Client { announcement, .. } => announcement.site_id,
-            Role::Server => SiteId([0; 16]),
+        let (own_id, asks) = match &role {
+            Role::Client { announcement, .. } => (announcement.site_id, Asks::Never),
+            Role::Server => (SiteId([0; 16]), Asks::WhenNeeded),
         };
         Session {
             role,
@@ -81,7 +81,7 @@ impl Session {
             outputs: VecDeque::new(),
             liveness: Liveness::new(patience),
             outbound: Outbound::new(own_id),
-            inbound: Inbound::new(Point::START),
+            inbound: Inbound::new(asks),
             peer: None,
             gap_answered: None,
             rewind_to: None,
@@ -118,8 +118,9 @@ impl Session {
                 }
             }
             Input::Admitted(admitted) => self.admitted(admitted),
-            Input::Pulled { ticket, pulled } => {
-                let output = self.outbound.pulled(ticket, pulled);
+            Input::Pulled { ticket, .. } if !self.outbound.awaits(ticket) => {}
+            Input::Pulled { pulled, .. } => {
+                let output = self.outbound.pulled(pulled);
                 if output.is_some() {
                     self.has_moved();
                 }
@@ -127,9 +128,17 @@ impl Session {
                 self.check_start();
             }
             Input::Applied { held } => {
-                self.inbound.applied(held);
+                let was_asked_for = self.inbound.applied(held);
                 self.has_moved();
                 self.gap_answered = None;
+                if was_asked_for {
+                    self.send_start();
+                }
+            }
+            Input::Incomplete => {
+                self.inbound.incomplete();
+                self.gap_answered = Some(now);
+                self.send_start();
             }
             Input::Sent => {
                 self.outbound.sent();
@@ -238,13 +247,16 @@ impl Session {
         self.inbound.start(admitted.held);
         self.outbound = Outbound::new(admitted.site_id);
         self.outbound.start(admitted.start, vec![peer]);
-        self.send_start(admitted.site_id);
+        self.send_start();
         self.streaming(peer);
     }
 
-    fn send_start(&mut self, own_id: SiteId) {
-        let since = self.inbound.held();
-        let exclude_sites = vec![own_id];
+    /// Tells the client where to start. From the beginning and without leaving out any author it tells all that it has.
+    fn send_start(&mut self) {
+        let (since, exclude_sites) = match self.inbound.has_asked() {
+            true => (Point::START, Vec::new()),
+            false => (self.inbound.held(), vec![self.outbound.own_id()]),
+        };
         self.outputs.push_back(Output::Send(Message::StartStreaming { since, exclude_sites, local_only: false }));
     }
 
@@ -433,7 +445,7 @@ impl Session {
         }
         if self.gap_answered.is_none_or(|answered| self.now >= answered + REWIND_INTERVAL) {
             self.gap_answered = Some(self.now);
-            self.send_start(self.outbound.own_id());
+            self.send_start();
         }
     }
 

@@ -52,6 +52,13 @@ pub enum Obstacle {
     AutoincrementInText,
     /// No primary key, so nothing says which row is which.
     NoPrimaryKey,
+    /// A key column that compares by a collation, under which different bytes are one row.
+    CollatedKey {
+        /// The column.
+        column: String,
+        /// The collation's name.
+        collation: String,
+    },
     /// More columns than can be tracked.
     TooManyColumns {
         /// How many it has.
@@ -91,6 +98,7 @@ impl Obstacle {
             Obstacle::Autoincrement => "autoincrement",
             Obstacle::AutoincrementInText => "autoincrement_in_text",
             Obstacle::NoPrimaryKey => "no_primary_key",
+            Obstacle::CollatedKey { .. } => "collated_key",
             Obstacle::TooManyColumns { .. } => "too_many_columns",
             Obstacle::ReservedColumnName => "reserved_column_name",
             Obstacle::Unreadable { .. } => "unreadable",
@@ -116,6 +124,11 @@ impl Obstacle {
                 "the word autoincrement within a name or value of its definition".to_owned()
             }
             Obstacle::NoPrimaryKey => "no primary key".to_owned(),
+            Obstacle::CollatedKey { column, collation } => {
+                format!(
+                    "key column {column} compares by {collation}: copies that spell one key differently would end unequal"
+                )
+            }
             Obstacle::TooManyColumns { columns } => format!("{columns} columns, {COLUMNS_MAX} is the most"),
             Obstacle::ReservedColumnName => "a column named -1, a name that change records use".to_owned(),
             Obstacle::Unreadable { why } => format!("its definition cannot be read: {why}"),
@@ -153,6 +166,7 @@ impl Obstacle {
             Obstacle::NullsInKey { .. }
             | Obstacle::AutoincrementInText
             | Obstacle::NoPrimaryKey
+            | Obstacle::CollatedKey { .. }
             | Obstacle::TooManyColumns { .. }
             | Obstacle::ReservedColumnName
             | Obstacle::Unreadable { .. } => return None,
@@ -166,6 +180,9 @@ impl Obstacle {
             Obstacle::NullsInKey { .. } => Some("give these rows a key, or delete them"),
             Obstacle::AutoincrementInText => Some("rename it"),
             Obstacle::NoPrimaryKey => Some("make the table anew with a primary key that is the same on every copy"),
+            Obstacle::CollatedKey { .. } => Some(
+                "make the table anew with what is compared in the key, without COLLATE, and the spelling beside it",
+            ),
             Obstacle::TooManyColumns { .. } => Some("move some columns to a second table with the same key"),
             Obstacle::ReservedColumnName => Some("rename the column"),
             Obstacle::Unreadable { .. } => Some("make the table anew by hand"),

@@ -73,6 +73,7 @@ fn survey_table(
             rows => obstacles.push(Obstacle::NullsInKey { column: column.name.clone(), rows }),
         }
     }
+    obstacles.extend(collated_keys(connection, table)?);
     obstacles.extend(autoincrement(facts, parsed.as_ref().ok()));
     for unique in &facts.unique {
         obstacles.push(match unique.by_statement {
@@ -92,6 +93,26 @@ fn survey_table(
     }
     survey.notes = notes(connection, table, company, &survey.facts)?;
     Ok(survey)
+}
+
+/// Key columns whose index, or whose own definition, compares otherwise than by bytes.
+fn collated_keys(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Obstacle>> {
+    let mut statement = connection.prepare(
+        "SELECT x.name, x.coll FROM pragma_index_list(?1, 'main') i, pragma_index_xinfo(i.name, 'main') x
+         WHERE i.origin = 'pk' AND x.\"key\" ORDER BY x.seqno",
+    )?;
+    let keys = statement.query_map([table], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+    let mut found = Vec::new();
+    for key in keys {
+        let (column, in_index) = key?;
+        let metadata = connection.column_metadata(Some("main"), table, column.as_str())?;
+        let own = metadata.1.map(|name| name.to_string_lossy().into_owned());
+        let collations = std::iter::once(in_index).chain(own);
+        if let Some(collation) = collations.into_iter().find(|name| !name.eq_ignore_ascii_case("BINARY")) {
+            found.push(Obstacle::CollatedKey { column, collation });
+        }
+    }
+    Ok(found)
 }
 
 /// The engine refuses the word anywhere in the text, so every place of it counts.
@@ -240,17 +261,6 @@ fn notes(connection: &Connection, table: &str, company: &[&str], facts: &TableFa
                 trigger?
             ));
         }
-    }
-    let mut statement = connection.prepare(
-        "SELECT x.name, x.coll FROM pragma_index_list(?1, 'main') i, pragma_index_xinfo(i.name, 'main') x
-         WHERE i.origin = 'pk' AND x.\"key\" AND x.coll <> 'BINARY'",
-    )?;
-    let keys = statement.query_map([table], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
-    for key in keys {
-        let (column, collation) = key?;
-        notes.push(format!(
-            "key column {column} compares by {collation}: copies that spell one key differently keep two histories of one row"
-        ));
     }
     if facts.columns.iter().any(|column| column.is_generated) {
         notes.push("generated columns are computed on every copy and not sent".to_owned());

@@ -7,13 +7,19 @@ mod outbound_table;
 mod read_position;
 mod streams_table;
 
+use crate::change_store::{self, Store};
 use crate::error::{Result, StreamError};
 use rejoin_bridge::{self as bridge, Connection, TableArgs, ValueRef};
 use rejoin_change::Cursor;
 use rejoin_wire::{Receipt, cursor_from_text};
 
 /// Adds the stream modules and functions to a connection. The engine is there already, or is loaded later.
-pub fn register(connection: &Connection) -> bridge::Result<()> {
+///
+/// With a `store` the streams merge through it; without one they write into `crsql_changes`, with the same result.
+pub fn register(connection: &Connection, store: Option<Store>) -> bridge::Result<()> {
+    if let Some(store) = store {
+        change_store::use_store(connection, store);
+    }
     for name in ["crsql_outbound_stream", "crsql_OutboundStream"] {
         connection.create_module(name, outbound_table::OutboundModule)?;
     }

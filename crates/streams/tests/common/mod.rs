@@ -30,7 +30,7 @@ impl Database {
         let (host, connection) = linked::open(
             |connection| {
                 rejoin_engine::register(connection)?;
-                rejoin_streams::register(connection)
+                rejoin_streams::register(connection, rejoin_engine::change_store(connection))
             },
             || rusqlite::Connection::open(path),
         )

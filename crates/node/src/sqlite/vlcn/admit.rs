@@ -1,5 +1,6 @@
 use super::Columns;
 use super::merge::held;
+use crate::database::Opened;
 use crate::sqlite::sql;
 use crate::sqlite::worker::{Trouble, Worker, failed};
 use crate::vlcn::schemas::{SchemaText, Schemas};
@@ -59,7 +60,7 @@ pub(crate) fn announcement(
     if let Some(schema) = schema
         && stored(worker.connection())? != Some((schema.name.clone(), schema.version()))
     {
-        bring_to(worker, schema)?;
+        bring_to(worker, schema, None)?;
     }
     let site_id = worker.site()?.site_id;
     let (schema_name, schema_version) = stored(worker.connection())?.ok_or_else(|| Refusal {
@@ -103,7 +104,12 @@ fn agree_on_schema(worker: &mut Worker, announcement: &Announcement, schemas: &S
         (Some(_), Some(found)) if !found.is_current => {}
         (_, Some(found)) => {
             let newest = if found.is_current { None } else { schemas.current(name).map_err(Trouble::from)? };
-            bring_to(worker, newest.as_ref().unwrap_or(&found.schema))?;
+            let newest = newest.as_ref().unwrap_or(&found.schema);
+            let earlier = match &of_room {
+                Some((_, version)) => schemas.find(name, *version).map_err(Trouble::from)?,
+                None => None,
+            };
+            bring_to(worker, newest, earlier.map(|earlier| earlier.schema).as_ref())?;
         }
     }
     match &found {
@@ -124,21 +130,21 @@ fn no_file(name: &str, version: i64, is_there: bool) -> Trouble {
     )
 }
 
-/// Gives a database a schema's tables and its name and version, all or nothing.
-fn bring_to(worker: &mut Worker, schema: &SchemaText) -> Result<(), Trouble> {
+/// Gives a database a schema's tables and its name and version, all or nothing. `earlier` is the version that it has now,
+/// where its text is known.
+fn bring_to(worker: &mut Worker, schema: &SchemaText, earlier: Option<&SchemaText>) -> Result<(), Trouble> {
     let wanted = columns_of(worker, schema)?;
     let connection = worker.connection();
     let transaction =
         rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map_err(failed)?;
-    let has_schema = stored(connection)?.is_some();
-    let before = Columns::of_database(connection)?;
-    if has_schema {
+    if stored(connection)?.is_some() {
+        check_losses(worker, schema, earlier)?;
         migrate(connection, schema)?;
-    } else if before.lacking(&wanted).is_some() {
+    } else if Columns::of_database(connection)?.lacking(&wanted).is_some() {
         connection.execute_batch(&schema.text).map_err(|error| cannot_make(schema, &error.to_string()))?;
     }
     if let Some(lacking) = Columns::of_database(connection)?.lacking(&wanted) {
-        return Err(cannot_make(schema, &format!("it leaves out {lacking}")));
+        return Err(cannot_make(schema, &format!("the database then still lacks {lacking}")));
     }
     connection.execute(sql::SET_VLCN_SCHEMA, params![schema.name, schema.version()]).map_err(failed)?;
     transaction.commit().map_err(failed)?;
@@ -148,18 +154,49 @@ fn bring_to(worker: &mut Worker, schema: &SchemaText) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// A migration drops what the new version does not name. That is meant where the version before named it, and nowhere
+/// else: a room can hold tables of native clients too.
+fn check_losses(worker: &Worker, schema: &SchemaText, earlier: Option<&SchemaText>) -> Result<(), Trouble> {
+    let lost = Columns::of_all_tables(worker.connection())?.without(&all_columns_of(worker, schema)?);
+    let meant = match earlier {
+        Some(earlier) => all_columns_of(worker, earlier)?,
+        None => Columns::default(),
+    };
+    match meant.lacking(&lost) {
+        None => Ok(()),
+        Some(lost) => Err(refusal(
+            format!(
+                "the version of the schema {} that the client has would drop {lost}, with all that is in it",
+                schema.name
+            ),
+            "where that is meant, put the text of the version before into the folder NAME.earlier beside the schema file; \
+             otherwise name it in the schema",
+        )),
+    }
+}
+
 fn migrate(connection: &Connection, schema: &SchemaText) -> Result<(), Trouble> {
     let said = connection
         .query_row(sql::AUTOMIGRATE, [&schema.text], |row| row.get::<_, String>(0))
         .map_err(|error| cannot_make(schema, &error.to_string()))?;
+    // The original engine says other words where it has failed.
     if said == "migration complete" { Ok(()) } else { Err(cannot_make(schema, &said)) }
 }
 
 /// The replicated columns that a schema's text makes, found out in an empty database.
 fn columns_of(worker: &Worker, schema: &SchemaText) -> Result<Columns, Trouble> {
+    Ok(Columns::of_database(&try_out(worker, schema)?.connection)?)
+}
+
+/// The columns of all tables that it makes.
+fn all_columns_of(worker: &Worker, schema: &SchemaText) -> Result<Columns, Trouble> {
+    Ok(Columns::of_all_tables(&try_out(worker, schema)?.connection)?)
+}
+
+fn try_out(worker: &Worker, schema: &SchemaText) -> Result<Opened, Trouble> {
     let scratch = worker.scratch()?;
     scratch.connection.execute_batch(&schema.text).map_err(|error| cannot_make(schema, &error.to_string()))?;
-    Ok(Columns::of_database(&scratch.connection)?)
+    Ok(scratch)
 }
 
 /// Name and version of the schema that a database has been given.

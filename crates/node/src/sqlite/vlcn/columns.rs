@@ -26,8 +26,34 @@ impl Columns {
         schema::shapes(connection).map(|shapes| Columns::of(&shapes)).map_err(failed)
     }
 
+    /// Every ordinary table of a database, also those that do not replicate.
+    pub(super) fn of_all_tables(connection: &Connection) -> Result<Columns, Refusal> {
+        let names: rusqlite::Result<Vec<String>> = connection
+            .prepare_cached(sql::ORDINARY_TABLES)
+            .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect());
+        let shapes: rusqlite::Result<Vec<TableShape>> =
+            names.and_then(|names| names.into_iter().map(|name| schema::shape(connection, name)).collect());
+        shapes.map(|shapes| Columns::of(&shapes)).map_err(failed)
+    }
+
+    /// What is here and not in `other`.
+    pub(super) fn without(&self, other: &Columns) -> Columns {
+        let rest = self.0.iter().filter_map(|(table, columns)| {
+            let Some(there) = other.0.get(table) else { return Some((table.clone(), columns.clone())) };
+            let rest: HashMap<String, i64> =
+                columns.iter().filter(|(name, _)| !there.contains_key(*name)).map(|(n, p)| (n.clone(), *p)).collect();
+            (!rest.is_empty()).then(|| (table.clone(), rest))
+        });
+        Columns(rest.collect())
+    }
+
     pub(crate) fn has(&self, table: &str, column: &str) -> bool {
         self.0.get(table).is_some_and(|columns| column == SENTINEL || columns.contains_key(column))
+    }
+
+    /// How many columns outside of the key a table has; 0 for an unknown one.
+    pub(super) fn cells_of(&self, table: &str) -> usize {
+        self.0.get(table).map_or(0, |columns| columns.values().filter(|place| **place == 0).count())
     }
 
     /// What of `other` is lacking here, as a phrase; nothing where all of it is here.

@@ -1,3 +1,4 @@
+use super::Columns;
 use super::columns::{Affinity, Table, tables};
 use crate::sqlite::sql;
 use crate::sqlite::worker::{Trouble, Worker, failed, is_busy};
@@ -7,11 +8,23 @@ use rejoin_wire::vlcn::{Change, Changes, Point, Value};
 use rusqlite::types::ToSqlOutput;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, TransactionBehavior, params};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Merges changes with their sender as the author, and remembers that they are held: both or neither. Returns what is
 /// held of the sender afterwards.
-pub(crate) fn apply(worker: &mut Worker, sender: SiteId, changes: &Changes) -> Result<Point, Trouble> {
+///
+/// With `known`, the columns that the sender has, nothing is merged and `None` returned where a row was made without all of
+/// its cells.
+pub(crate) fn apply(
+    worker: &mut Worker,
+    sender: SiteId,
+    changes: &Changes,
+    known: Option<&Columns>,
+) -> Result<Option<Point>, Trouble> {
+    if known.is_some_and(|known| leaves_out_cells(changes, known)) {
+        tracing::info!(client = %sender, "a row came without all of its cells: the client is asked for all that it has");
+        return Ok(None);
+    }
     let connection = worker.connection();
     let transaction =
         rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map_err(failed)?;
@@ -21,7 +34,27 @@ pub(crate) fn apply(worker: &mut Worker, sender: SiteId, changes: &Changes) -> R
     let held = held(connection, sender)?;
     transaction.commit().map_err(failed)?;
     worker.wrote();
-    Ok(held)
+    Ok(Some(held))
+}
+
+/// True where a row comes to life and not all of its cells come with it. That is how the original engine tells that a
+/// primary key was changed: the cells that moved along keep their old versions, and are not told.
+fn leaves_out_cells(changes: &Changes, known: &Columns) -> bool {
+    let mut made: HashMap<(&str, &[u8]), HashSet<&str>> = HashMap::new();
+    for change in changes.iter().filter(|change| change.column == SENTINEL && change.causal_length % 2 == 1) {
+        if known.cells_of(change.table) > 0 {
+            made.entry((change.table, change.key)).or_default();
+        }
+    }
+    if made.is_empty() {
+        return false;
+    }
+    for change in changes.iter().filter(|change| change.column != SENTINEL) {
+        if let Some(cells) = made.get_mut(&(change.table, change.key)) {
+            cells.insert(change.column);
+        }
+    }
+    made.iter().any(|((table, _), cells)| cells.len() < known.cells_of(table))
 }
 
 /// What is durably held of a database.

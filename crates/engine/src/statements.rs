@@ -1,0 +1,113 @@
+use crate::sql;
+use rejoin_bridge::{Connection, Slot};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// The statements that run for every row of one tracked table.
+pub(crate) struct Statements {
+    pub(crate) find_key: Slot,
+    pub(crate) add_key: Slot,
+    pub(crate) read_key: Slot,
+    pub(crate) standing: Slot,
+    pub(crate) row_clock: Slot,
+    pub(crate) cells_of_key: Slot,
+    pub(crate) site_of_cell: Slot,
+    pub(crate) add_cell: Slot,
+    pub(crate) touch_cell: Slot,
+    pub(crate) created: Slot,
+    pub(crate) recreated: Slot,
+    pub(crate) deleted: Slot,
+    pub(crate) drop_cells: Slot,
+    pub(crate) zero_cells: Slot,
+    pub(crate) add_clock_row: Slot,
+    pub(crate) update_clock_row: Slot,
+    pub(crate) set_clock_row: Slot,
+    /// By column.
+    pub(crate) read_cell: Vec<Slot>,
+    pub(crate) read_cells: Slot,
+    pub(crate) row_exists: Slot,
+    pub(crate) add_row: Slot,
+    pub(crate) delete_row: Slot,
+    row_writes: RowWrites,
+}
+
+/// What writes some columns of a user's row: one statement for a row that is there, and one for a row that may not be.
+pub(crate) struct RowWrite {
+    pub(crate) update: Slot,
+    pub(crate) upsert: Slot,
+}
+
+impl Statements {
+    pub(crate) fn new(connection: &Connection, table: &str, keys: &[String], columns: &[String]) -> Statements {
+        let slot = |sql: String| connection.slot(sql);
+        Statements {
+            find_key: slot(sql::find_key(table, keys)),
+            add_key: slot(sql::add_key(table, keys)),
+            read_key: slot(sql::read_key(table, keys)),
+            standing: slot(sql::standing(table, keys)),
+            row_clock: slot(sql::row_clock(table)),
+            cells_of_key: slot(sql::cells_of_key(table)),
+            site_of_cell: slot(sql::site_of_cell(table)),
+            add_cell: slot(sql::add_cell(table)),
+            touch_cell: slot(sql::touch_cell(table)),
+            created: slot(sql::touch_sentinel_created(table)),
+            recreated: slot(sql::touch_sentinel_recreated(table)),
+            deleted: slot(sql::touch_sentinel_deleted(table)),
+            drop_cells: slot(sql::drop_cells(table)),
+            zero_cells: slot(sql::zero_cells(table)),
+            add_clock_row: slot(sql::add_clock_row(table)),
+            update_clock_row: slot(sql::update_clock_row(table)),
+            set_clock_row: slot(sql::set_clock_row(table)),
+            read_cell: columns.iter().map(|column| slot(sql::read_cell(table, keys, column))).collect(),
+            read_cells: slot(sql::read_cells(table, keys, columns)),
+            row_exists: slot(sql::row_exists(table, keys)),
+            add_row: slot(sql::add_row(table, keys)),
+            delete_row: slot(sql::delete_row(table, keys)),
+            row_writes: RowWrites {
+                connection: connection.clone(),
+                table: table.to_owned(),
+                keys: keys.to_vec(),
+                columns: columns.to_vec(),
+                known: RefCell::default(),
+            },
+        }
+    }
+
+    /// What writes these columns, given by their places in rising order.
+    pub(crate) fn row_write(&self, columns: impl Iterator<Item = usize>) -> Rc<RowWrite> {
+        self.row_writes.of(columns.fold(0, |set, column| set | 1 << column))
+    }
+}
+
+/// Statements by the set of columns that they write. A tracked table has fewer than 64 columns: a set is a number.
+struct RowWrites {
+    connection: Connection,
+    table: String,
+    keys: Vec<String>,
+    columns: Vec<String>,
+    known: RefCell<HashMap<u64, Rc<RowWrite>>>,
+}
+
+impl RowWrites {
+    fn of(&self, set: u64) -> Rc<RowWrite> {
+        let mut known = self.known.borrow_mut();
+        if let Some(write) = known.get(&set) {
+            return write.clone();
+        }
+        if known.len() >= COLUMN_SETS_MAX {
+            known.clear();
+        }
+        let columns = self.columns.iter().enumerate().filter(|(place, _)| set >> place & 1 == 1);
+        let columns: Vec<&String> = columns.map(|(_, column)| column).collect();
+        let write = Rc::new(RowWrite {
+            update: self.connection.slot(sql::update_row(&self.table, &self.keys, &columns)),
+            upsert: self.connection.slot(sql::upsert_row(&self.table, &self.keys, &columns)),
+        });
+        known.insert(set, write.clone());
+        write
+    }
+}
+
+/// Of how many sets of columns the statements are kept, for one table.
+const COLUMN_SETS_MAX: usize = 64;
