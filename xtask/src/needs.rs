@@ -41,7 +41,11 @@ pub const NEEDS: &[Need] = &[
         debian_package: "npm",
         without: "every original cr-sqlite, the JavaScript peers, and what is compared with them",
     },
-    Need { program: "node", debian_package: "nodejs", without: "cr-sqlite in WebAssembly, and everything in JavaScript" },
+    Need {
+        program: "node",
+        debian_package: "nodejs",
+        without: "cr-sqlite in WebAssembly, and everything in JavaScript",
+    },
     Need { program: "make", debian_package: "make", without: "the JavaScript peers and the original server" },
     Need { program: "g++", debian_package: "g++", without: "the JavaScript peers and the original server" },
     Need { program: CHROMIUM, debian_package: "chromium", without: "the tabs in a real browser, and the example" },

@@ -59,6 +59,8 @@ fn rejoin_sync_and_two_clients_converge_through_the_original_server() {
     native.run("INSERT INTO entry (id, title, data) VALUES ('h', 'with a blob', x'00ff')");
     wait_until("the program says what it does not send", || native.printed().contains("holds bytes"));
     first.run("INSERT INTO entry (id, title) VALUES ('i', 'after that')");
-    wait_until("the other direction goes on", || native.content().iter().any(|line| line.starts_with("entry 050B0169")));
+    wait_until("the other direction goes on", || {
+        native.content().iter().any(|line| line.starts_with("entry 050B0169"))
+    });
     assert!(world.original_runs(), "bytes reached the original server and ended it");
 }
