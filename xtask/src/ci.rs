@@ -1,6 +1,6 @@
 //! Every check and every test, in one command; what it prints is enough to see what was checked and what was not.
 
-use crate::{Outcome, apsw, chinook, javascript, needs, oracle, repository, run, tidy, wasm};
+use crate::{Outcome, apsw, chinook, javascript, needs, oracle, repository, run, throughput, tidy, wasm};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -65,6 +65,9 @@ pub fn ci() -> Outcome<()> {
     });
     if report.step("build", || cargo(&["build", "--workspace"])) {
         report.step("tests", || test(&["--workspace"], &required));
+        if required.contains(&"javascript") {
+            report.step("throughput", throughput::try_out);
+        }
         report.step("documentation tests", || cargo(&["test", "--workspace", "--doc"]));
     } else {
         report.leave_out("all tests, because the build failed".to_owned());

@@ -12,6 +12,7 @@ mod needs;
 mod oracle;
 mod repository;
 mod run;
+mod throughput;
 mod tidy;
 mod wasm;
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         ["chinook"] => chinook::make().map(|path| println!("{}", path.display())),
         ["javascript"] => javascript::make().map(|path| println!("{}", path.display())),
         ["example"] => javascript::example().map(|path| println!("{}", path.display())),
+        ["throughput", arguments @ ..] => throughput::measure(arguments),
         ["apsw"] => apsw::make().map(|path| println!("{}", path.display())),
         ["conformance", filters @ ..] => ci::conformance(filters),
         ["help" | "--help" | "-h"] => {
@@ -62,4 +64,5 @@ cargo xtask CHORE
   apsw                  put the Python module apsw, which has a newer SQLite, into target/apsw
   javascript            put the JavaScript peers and the original server into target/javascript
   example               build the browser example in target/example-browser
+  throughput [ARGUMENT] measure the original server and `rejoin serve` with the same load; --help says more
   conformance [FILTER]  build the program and the library, then run the tests against them and the original";
