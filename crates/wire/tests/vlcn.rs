@@ -164,6 +164,33 @@ fn schema_texts_have_the_versions_that_javascript_gives_them() {
 }
 
 #[test]
+fn the_page_about_the_format_is_true() {
+    let page = include_str!("../../../docs/formats/vlcn.md");
+    let example = page.split("```\n").nth(1).unwrap();
+    let digits: String = example.lines().map(|line| line.split("   ").next().unwrap()).collect();
+    let bytes = bytes_of(&digits.replace(' ', ""));
+    let description = "changes sender=48b15e4f087a43c89dce1b0378802fc1 since=0.0\n  \"foo\" 010901 \"b\" text \"A\" \
+                       col_version=1 at=1.0 site=- causal_length=1";
+    assert_eq!(describe(&Message::from_bytes(&bytes).unwrap()), description);
+    let (frame, changes) = (limits::VLCN_FRAME_BYTES_MAX, limits::VLCN_CHANGES_MAX);
+    for (limit, shown) in [
+        (frame, "104 857 600"),
+        (changes, "2 097 152"),
+        (limits::VALUE_BYTES_MAX, "32 MiB"),
+        (limits::KEY_BYTES_MAX, "1 MiB"),
+        (limits::NAME_BYTES_MAX, "4096"),
+        (limits::VLCN_SITES_MAX, "16 384"),
+    ] {
+        let number: usize = match shown.strip_suffix(" MiB") {
+            Some(number) => number.parse::<usize>().unwrap() << 20,
+            None => shown.replace(' ', "").parse().unwrap(),
+        };
+        assert_eq!(limit, number);
+        assert!(page.contains(&format!("| {shown}")), "{shown}");
+    }
+}
+
+#[test]
 fn every_shortened_or_lengthened_message_is_an_error() {
     for (name, _, bytes) in golden().into_iter().filter(|golden| golden.2.len() < 1000) {
         for length in 0..bytes.len() {
