@@ -36,6 +36,14 @@ pub fn everything(world: &mut World, peers: &[JavaScriptPeer], mut native: Nativ
         let has = |key: &str| content.iter().any(|line| line.starts_with(&format!("entry 05{key}")));
         content.len() == 6 && !has("0B0161") && has("0B026132")
     });
+    first.run("UPDATE entry SET id = 'a3' WHERE id = 'a2'");
+    second.run("UPDATE place SET y = 'moved again' WHERE x = -1");
+    world.converge("so are those of clients, which do not tell the cells themselves", peers, &[&native], |content| {
+        content.iter().any(|line| line.starts_with("entry 050B0261330B0E") && line.ends_with("3FE00000000000000C01FF"))
+            && content
+                .iter()
+                .any(|line| line.starts_with("place 0341FFFFFFFFFFFFFFFF0B0B") && line.ends_with("0B0468657265"))
+    });
 
     for peer in peers {
         peer.run(&format!("UPDATE entry SET title = 'by {}' WHERE id = 'c'", peer.name()));
@@ -84,10 +92,10 @@ pub fn random(world: &mut World, peers: &[JavaScriptPeer], mut native: Native, r
             _ => {}
         }
         for _ in 0..EDITS {
+            let sql = if random.below(6) == 0 { key_change(random) } else { edit(random) };
             match random.below(3) {
-                0 if random.below(6) == 0 => native.run(&key_change(random)),
-                0 => native.run(&edit(random)),
-                at => peers[at as usize - 1].run(&edit(random)),
+                0 => native.run(&sql),
+                at => peers[at as usize - 1].run(&sql),
             }
         }
         match absent {
