@@ -178,29 +178,30 @@ impl Client {
                 Err(error) => return Err(error),
                 Ok(socket) => {
                     events(ClientEvent::Connected);
-                    let (next, why) = self
+                    let over = self
                         .session(socket, stop.clone(), &mut |event| {
                             has_joined |= matches!(event, Event::Joined { .. });
                             has_caught_up |= event == Event::CaughtUp;
                             events(ClientEvent::Session(event));
                         })
                         .await?;
-                    if has_joined {
+                    // What one of the sides refuses, it will refuse again at first.
+                    if has_joined && !over.is_refused {
                         backoff.tries = 0;
                     }
                     if has_caught_up {
                         backoff.restarts = 0;
                     }
-                    match next {
+                    match over.next {
                         Next::Finish(finished) => return Ok(finished),
-                        Next::GiveUp => return Err(NodeError::Refused(why)),
+                        Next::GiveUp => return Err(NodeError::Refused(over.why)),
                         Next::Confirm if unconfirmed < CONFIRMATIONS_MAX => {
                             unconfirmed += 1;
                             continue;
                         }
                         Next::Confirm => return Err(NodeError::Refused(vlcn::not_held(unconfirmed))),
                         Next::Restart if backoff.may_restart() => continue,
-                        Next::Restart | Next::Retry => why,
+                        Next::Restart | Next::Retry => over.why,
                     }
                 }
             };
@@ -216,17 +217,20 @@ impl Client {
         }
     }
 
-    /// Runs one session. Says what comes next, and why.
     async fn session(
         &self,
         socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
         stop: watch::Receiver<bool>,
         events: &mut (dyn FnMut(Event) + Send),
-    ) -> Result<(Next, String), NodeError> {
+    ) -> Result<Over, NodeError> {
         match &self.dialect {
             Dialect::Native => {
                 let ended = self.native_session(socket, stop, events).await?;
-                Ok((self.what_next(&ended), ended.to_string()))
+                Ok(Over {
+                    next: self.what_next(&ended),
+                    why: ended.to_string(),
+                    is_refused: matches!(ended, Ended::Refused(_) | Ended::RefusedByPeer(_)),
+                })
             }
             Dialect::Vlcn(terms) => {
                 vlcn::session(terms, &self.database, self.once, self.patience, socket, stop, events).await
@@ -347,6 +351,15 @@ impl Client {
 fn is_bad_certificate(error: &std::io::Error) -> bool {
     let rustls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     matches!(rustls, Some(rustls::Error::InvalidCertificate(_)))
+}
+
+/// A session that is over.
+pub(crate) struct Over {
+    pub(crate) next: Next,
+    /// How it ended, as a sentence.
+    pub(crate) why: String,
+    /// One of the sides refused to go on.
+    pub(crate) is_refused: bool,
 }
 
 /// What a client does when a session is over.

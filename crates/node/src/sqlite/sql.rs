@@ -60,6 +60,22 @@ pub(crate) const VLCN_ALL_HELD: &str =
 pub(crate) const SET_VLCN_HELD: &str = "INSERT INTO main.crsql_tracked_peers(site_id, version, seq, tag, event) \
      VALUES (?1, ?2, 0, 0, 0) ON CONFLICT (site_id, tag, event) DO UPDATE SET version = max(version, excluded.version), seq = 0";
 
+/// Which clients were not told something because their schema did not have it: under which version of the schema, from
+/// which db_version on, and up to where it is told again once they have another.
+pub(crate) const MAKE_VLCN_SKIPPED: &str = "CREATE TABLE IF NOT EXISTS main.crsql_vlcn_skipped(site_id BLOB NOT NULL, \
+     schema_version INTEGER NOT NULL, from_version INTEGER NOT NULL, told_to INTEGER, \
+     PRIMARY KEY (site_id, schema_version)) WITHOUT ROWID";
+pub(crate) const HAS_VLCN_SKIPPED: &str =
+    "SELECT count(*) FROM main.sqlite_schema WHERE type = 'table' AND name = 'crsql_vlcn_skipped'";
+pub(crate) const IS_NOTED: &str = "SELECT count(*) FROM main.crsql_vlcn_skipped \
+     WHERE site_id = ?1 AND schema_version = ?2 AND told_to IS NULL";
+pub(crate) const NOTE_SKIPPED: &str = "INSERT INTO main.crsql_vlcn_skipped(site_id, schema_version, from_version) \
+     VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET told_to = NULL";
+pub(crate) const FORGET_TOLD: &str = "DELETE FROM main.crsql_vlcn_skipped \
+     WHERE site_id = ?1 AND schema_version <> ?2 AND told_to < ?3";
+pub(crate) const TELL_SKIPPED: &str = "UPDATE main.crsql_vlcn_skipped SET told_to = coalesce(told_to, ?3) \
+     WHERE site_id = ?1 AND schema_version <> ?2 RETURNING from_version";
+
 /// Changes behind a db_version, of all authors but so many.
 pub(crate) fn vlcn_changes(excluded: usize) -> String {
     let others: String = (0..excluded).map(|at| format!(" AND site_id IS NOT ?{}", at + 2)).collect();

@@ -4,8 +4,9 @@ mod admit;
 mod columns;
 mod merge;
 mod pull;
+mod skipped;
 
 pub(crate) use admit::{admit, announcement, check_schema};
 pub(crate) use columns::Columns;
 pub(crate) use merge::apply;
-pub(crate) use pull::{Blobs, pull};
+pub(crate) use pull::{Blobs, Listener, pull};

@@ -2,11 +2,11 @@
 
 use super::driver::{Host, run};
 use super::schemas::SchemaText;
-use crate::client::{Finished, Next};
+use crate::client::{Finished, Next, Over};
 use crate::database::Database;
 use crate::error::NodeError;
 use crate::link::client_halves;
-use crate::sqlite::vlcn::{self as store, Blobs};
+use crate::sqlite::vlcn::{self as store, Blobs, Listener};
 use crate::sqlite::{Trouble, Worker};
 use rejoin_protocol::vlcn::{Ended, Role, Session};
 use rejoin_protocol::{Event, Patience};
@@ -48,7 +48,7 @@ pub(crate) fn subprotocol(room: &str, token: Option<&str>) -> Result<HeaderValue
     HeaderValue::from_str(&offer).map_err(|error| NodeError::Misuse(error.to_string()))
 }
 
-/// Runs one session. Says what comes next, and why.
+/// Runs one session.
 pub(crate) async fn session(
     terms: &Terms,
     database: &Database,
@@ -57,14 +57,16 @@ pub(crate) async fn session(
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     stop: watch::Receiver<bool>,
     events: &mut (dyn FnMut(Event) + Send),
-) -> Result<(Next, String), NodeError> {
+) -> Result<Over, NodeError> {
     let schema = terms.schema.clone();
     let (announcement, known) = match database.run(move |worker| store::announcement(worker, schema.as_ref())).await {
         Ok(announcement) => announcement,
-        Err(Trouble::Reidentified) => return Ok((Next::Restart, "took a new site id".to_owned())),
+        Err(Trouble::Reidentified) => {
+            return Ok(Over { next: Next::Restart, why: "took a new site id".to_owned(), is_refused: false });
+        }
         // A lock is in the way; the next try may find it gone.
         Err(Trouble::Refused(refusal)) if refusal.code == RefusalCode::Busy && !database.is_closed() => {
-            return Ok((Next::Retry, refusal.reason));
+            return Ok(Over { next: Next::Retry, why: refusal.reason, is_refused: true });
         }
         Err(Trouble::Refused(refusal)) => {
             return Err(NodeError::Store(format!("{}; {}", refusal.reason, refusal.advice)));
@@ -72,15 +74,21 @@ pub(crate) async fn session(
     };
     let session = Session::new(Role::Client { announcement, once }, patience);
     let (outgoing, incoming) = client_halves(socket);
-    let host = Host::Database { database: database.clone(), known, blobs: terms.blobs };
+    let listener = Listener { known, blobs: terms.blobs, client: None };
+    let host = Host::Database { database: database.clone(), listener };
     let ended = run(session, outgoing, incoming, host, None, stop, events).await;
-    let why = ended.to_string();
-    if let Ended::Refused(refusal) = &ended
-        && refusal.code == RefusalCode::Identity
-    {
-        return reidentify(database, refusal.reason.clone()).await.map(|next| (next, why));
-    }
-    Ok((what_next(&ended, once), why))
+    let next = match &ended {
+        Ended::Refused(refusal) if refusal.code == RefusalCode::Identity => {
+            reidentify(database, refusal.reason.clone()).await?
+        }
+        ended => what_next(ended, once),
+    };
+    let is_refused = match &ended {
+        Ended::Refused(_) | Ended::Unanswered => true,
+        Ended::ByPeer { code, .. } => *code >= REFUSED,
+        _ => false,
+    };
+    Ok(Over { next, why: ended.to_string(), is_refused })
 }
 
 /// This database is a copy, or an older state of what the server has met. With a new id everything is told once more.
@@ -100,7 +108,7 @@ fn what_next(ended: &Ended, once: bool) -> Next {
         Ended::Here(Goodbye::Restart) => Next::Restart,
         Ended::Silent | Ended::LinkLost | Ended::Unannounced => Next::Retry,
         Ended::Refused(refusal) if refusal.code == RefusalCode::Busy => Next::Retry,
-        Ended::ByPeer { code, .. } if !(4400..4500).contains(code) || *code == TIMED_OUT => Next::Retry,
+        Ended::ByPeer { code, .. } if !(REFUSED..REFUSED + 100).contains(code) || *code == TIMED_OUT => Next::Retry,
         // A program that runs on goes on trying: the cause may be repaired meanwhile.
         Ended::Unanswered | Ended::Refused(_) | Ended::ByPeer { .. } => match once {
             true => Next::GiveUp,
@@ -116,6 +124,9 @@ pub(crate) fn not_held(sessions: u32) -> String {
          whether somebody writes to the database all the time"
     )
 }
+
+/// From this code on a server says what has to change before the client dials again.
+const REFUSED: u16 = 4400;
 
 /// The code with which rejoin's server ends a session that took too long.
 const TIMED_OUT: u16 = 4408;

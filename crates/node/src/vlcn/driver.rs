@@ -8,7 +8,7 @@ use crate::limits::{FAREWELL_MAX, MESSAGES_WAITING_MAX, VLCN_LINGER_MAX};
 use crate::link::{Frame, Incoming, Outgoing};
 use crate::rooms::{RoomGuard, Rooms};
 use crate::sqlite::Trouble;
-use crate::sqlite::vlcn::{self as store, Blobs, Columns};
+use crate::sqlite::vlcn::{self as store, Blobs, Listener};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, SinkExt, StreamExt};
@@ -24,8 +24,8 @@ use tokio::time::Instant;
 
 /// Where the database of a session comes from.
 pub(crate) enum Host {
-    /// It is there, and this is what the other side knows of it.
-    Database { database: Database, known: Arc<Columns>, blobs: Blobs },
+    /// It is there.
+    Database { database: Database, listener: Listener },
     /// It is entered when the client has said who it is.
     Room { rooms: Arc<Rooms>, name: String, schemas: Schemas },
 }
@@ -33,7 +33,7 @@ pub(crate) enum Host {
 /// What the driver waits for.
 enum Answer {
     Told(Box<Input>),
-    Admitted { guard: Box<RoomGuard>, admitted: Admitted, known: Arc<Columns> },
+    Admitted { guard: Box<RoomGuard>, admitted: Admitted, listener: Listener },
 }
 
 /// Runs a session to its end. `stop` ends it when it becomes true.
@@ -70,8 +70,8 @@ struct Driver {
     taken: mpsc::Receiver<()>,
     rooms: Option<(Arc<Rooms>, String, Schemas)>,
     database: Option<Database>,
-    known: Arc<Columns>,
-    blobs: Blobs,
+    /// The other side, once it is known.
+    listener: Option<Listener>,
     /// Keeps the room open as long as the session lasts.
     guard: Option<Box<RoomGuard>>,
     pulse: Option<watch::Receiver<Pulse>>,
@@ -90,9 +90,9 @@ impl Driver {
         host: Host,
         activity: Option<Activity>,
     ) -> Driver {
-        let (database, known, blobs, rooms) = match host {
-            Host::Database { database, known, blobs } => (Some(database), known, blobs, None),
-            Host::Room { rooms, name, schemas } => (None, Arc::default(), Blobs::Told, Some((rooms, name, schemas))),
+        let (database, listener, rooms) = match host {
+            Host::Database { database, listener } => (Some(database), Some(listener), None),
+            Host::Room { rooms, name, schemas } => (None, None, Some((rooms, name, schemas))),
         };
         Driver {
             session,
@@ -102,8 +102,7 @@ impl Driver {
             pulse: database.as_ref().map(Database::pulse),
             site_id: database.as_ref().map(Database::site_id),
             database,
-            known,
-            blobs,
+            listener,
             guard: None,
             answers: FuturesUnordered::new(),
             bytes_seen: activity.as_ref().map_or(0, Activity::bytes),
@@ -178,11 +177,11 @@ impl Driver {
         tokio::select! {
             Some(answer) = self.answers.next() => match answer {
                 Answer::Told(input) => *input,
-                Answer::Admitted { guard, admitted, known } => {
+                Answer::Admitted { guard, admitted, listener } => {
                     self.database = Some(guard.database().clone());
                     self.pulse = Some(guard.database().pulse());
                     self.site_id = Some(admitted.site_id);
-                    self.known = known;
+                    self.listener = Some(listener);
                     self.guard = Some(guard);
                     Input::Admitted(admitted)
                 }
@@ -207,15 +206,15 @@ impl Driver {
                 }
             }
             Output::Pull { ticket, after, exclude } => {
-                let (known, blobs) = (self.known.clone(), self.blobs);
+                let Some(listener) = self.listener.clone() else { return };
                 self.answer(
-                    move |worker| store::pull(worker, after, &exclude, &known, blobs),
+                    move |worker| store::pull(worker, after, &exclude, &listener),
                     move |pulled| Input::Pulled { ticket, pulled },
                     Input::PullFailed,
                 );
             }
             Output::Apply { sender, changes, as_they_are } => {
-                let known = (!as_they_are).then(|| self.known.clone());
+                let known = self.listener.as_ref().filter(|_| !as_they_are).map(|listener| listener.known.clone());
                 self.answer(
                     move |worker| store::apply(worker, sender, &changes, known.as_deref()),
                     |held| held.map_or(Input::Incomplete, |held| Input::Applied { held }),
@@ -258,9 +257,13 @@ async fn admit(rooms: Arc<Rooms>, name: String, schemas: Schemas, announcement: 
         Ok(guard) => guard,
         Err(refusal) => return Answer::Told(Box::new(Input::Failed(refusal))),
     };
+    let client = Some((announcement.site_id, announcement.schema_version));
     let work = move |worker: &mut crate::sqlite::Worker| store::admit(worker, &announcement, &schemas);
     match guard.database().run(work).await {
-        Ok((admitted, known)) => Answer::Admitted { guard: Box::new(guard), admitted, known },
+        Ok((admitted, known)) => {
+            let listener = Listener { known, blobs: Blobs::Told, client };
+            Answer::Admitted { guard: Box::new(guard), admitted, listener }
+        }
         Err(Trouble::Refused(refusal)) => Answer::Told(Box::new(Input::Failed(refusal))),
         Err(Trouble::Reidentified) => Answer::Told(Box::new(Input::Stop(Goodbye::Restart))),
     }

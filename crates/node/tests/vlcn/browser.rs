@@ -64,9 +64,13 @@ impl Wire {
 
     /// The next message, or how the server closed the connection.
     pub async fn hear(&mut self) -> Result<Message, Closed> {
+        // A server's pings are no news.
+        tokio::time::timeout(WAIT_MAX, self.hear_news()).await.expect("hears in time")
+    }
+
+    async fn hear_news(&mut self) -> Result<Message, Closed> {
         loop {
-            let frame = tokio::time::timeout(WAIT_MAX, self.socket.next()).await.expect("hears in time");
-            match frame {
+            match self.socket.next().await {
                 Some(Ok(Frame::Binary(bytes))) => {
                     return Ok(Message::from_bytes(&bytes).expect("the server says it well"));
                 }

@@ -142,6 +142,31 @@ async fn a_blob_is_refused_in_words_before_it_is_sent_and_what_lies_before_it_go
     hub.stop().await;
 }
 
+/// The client dialled again several times a second, for ever: each session began well.
+#[tokio::test]
+async fn what_this_side_refuses_is_tried_again_after_longer_and_longer_waits() {
+    let folder = Folder::new();
+    let (a, schema) = make(&folder, "a.db");
+    run(&a, "INSERT INTO tag VALUES ('x', x'00ff')");
+    let original = Original::start().await;
+    let (database, client) = client(&a, &original.url(), Some(&schema)).await;
+    let (stop, stopped) = watch::channel(false);
+    let mut waits = Vec::new();
+    let running = client.run(stopped, |event| {
+        if let ClientEvent::Waiting { reason, retry_in } = event {
+            assert!(reason.contains("BLOB"), "{reason}");
+            waits.push(retry_in);
+            if waits.len() == 3 {
+                stop.send_replace(true);
+            }
+        }
+    });
+    tokio::time::timeout(WAIT_MAX, running).await.expect("ends in time").expect("stops");
+    // Each is at least as long as the longest that the one before could be.
+    assert!(waits.windows(2).all(|pair| pair[0] <= pair[1]), "{waits:?}");
+    database.close().await.expect("closes");
+}
+
 #[tokio::test]
 async fn a_server_that_rejects_what_it_applies_is_told_everything_once() {
     let folder = Folder::new();

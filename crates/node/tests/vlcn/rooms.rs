@@ -381,6 +381,47 @@ async fn a_client_with_a_newer_schema_brings_the_room_to_it_and_earlier_clients_
 }
 
 #[tokio::test]
+async fn what_was_left_out_for_an_earlier_schema_is_told_once_the_client_has_a_newer_one() {
+    let folder = Folder::new();
+    let schemas = schemas(&folder);
+    let hub = Hub::start_with_schemas(&folder.rooms(), &schemas).await;
+    let mut one = Browser::open(&folder.path("one.db"), hub.address, "app").await;
+    one.until_started().await;
+    upgrade(&schemas, SECOND);
+    let mut new = upgraded(&folder.path("new.db"), &hub, SECOND).await;
+    new.until_started().await;
+    new.run("INSERT INTO note VALUES (1, 'new', 1, 'red'); INSERT INTO extra VALUES (1, 'x')");
+    new.run("INSERT INTO note VALUES (2, 'new', 2, 'blue')");
+    new.tell().await;
+    one.until("the rows", |database| count(database) == 2).await;
+    drop(one);
+    let mut one = upgraded(&folder.path("one.db"), &hub, SECOND).await;
+    let has_all = |database: &Database| {
+        let sql = "SELECT (SELECT group_concat(color) FROM (SELECT color FROM note ORDER BY id)), (SELECT count(*) FROM extra)";
+        let found: (Option<String>, i64) =
+            database.connection().query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("one row");
+        found == (Some("red,blue".to_owned()), 1)
+    };
+    one.until("what was left out", has_all).await;
+
+    // Once the client holds something later, nothing is told twice.
+    new.run("INSERT INTO note VALUES (3, 'new', 3, 'green')");
+    new.tell().await;
+    one.until("the third row", |database| count(database) == 3).await;
+    let mut wire = Wire::dial(hub.address, "app", None).await.expect("is let in");
+    wire.send(&announcement_of(&one.database, NAME, schema_version(SECOND))).await;
+    assert!(matches!(wire.hear().await, Ok(Message::StartStreaming { .. })));
+    run(&folder.room("app"), "INSERT INTO note VALUES (4, 'room', 4, NULL)");
+    match wire.hear().await {
+        Ok(Message::Changes { since, changes, .. }) => {
+            assert!(changes.iter().all(|change| change.db_version > since.db_version && change.key == [1, 9, 4]));
+        }
+        other => panic!("{other:?}"),
+    }
+    hub.stop().await;
+}
+
+#[tokio::test]
 async fn a_migration_that_would_drop_what_no_earlier_schema_named_is_refused_and_changes_nothing() {
     let folder = Folder::new();
     let schemas = schemas(&folder);

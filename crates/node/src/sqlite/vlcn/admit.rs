@@ -1,5 +1,5 @@
-use super::Columns;
 use super::merge::held;
+use super::{Columns, skipped};
 use crate::database::Opened;
 use crate::sqlite::sql;
 use crate::sqlite::worker::{Trouble, Worker, failed};
@@ -23,7 +23,7 @@ pub(crate) fn admit(
     let site_id = worker.site()?.site_id;
     let connection = worker.connection();
     let held = held(connection, announcement.site_id)?;
-    let start = start(announcement, site_id, worker.head()?);
+    let start = start(connection, announcement, site_id, worker.head()?)?;
     Ok((Admitted { site_id, held, start }, Arc::new(known)))
 }
 
@@ -36,19 +36,22 @@ pub(crate) fn check_schema(announcement: &Announcement, schemas: &Schemas) -> Re
     }
 }
 
-/// Where the client stands in the room's changes, as it says. Of several answers the earliest is safe.
-fn start(announcement: &Announcement, site_id: SiteId, head: i64) -> i64 {
+/// Where the client is told from: where it says that it stands, unless its schema left something out before. Of several
+/// answers the earliest is safe.
+fn start(connection: &Connection, announcement: &Announcement, site_id: SiteId, head: i64) -> Result<i64, Refusal> {
     let seen = announcement.last_seens.iter().filter(|(seen, _)| *seen == site_id);
     let seen = seen.map(|(_, point)| if point.seq > 0 { point.db_version - 1 } else { point.db_version }).min();
     let seen = seen.unwrap_or(0).max(0);
+    let client = announcement.site_id;
     if seen > head {
         tracing::warn!(
-            client = %announcement.site_id, seen, head,
+            %client, seen, head,
             "a client has seen more of the room than there is: the room was restored from a backup; told from the start"
         );
-        return 0;
+        return Ok(0);
     }
-    seen
+    let left_out = skipped::to_tell(connection, client, announcement.schema_version, seen, head)?;
+    Ok(left_out.map_or(seen, |from_version| seen.min(from_version - 1)))
 }
 
 /// What a client says first: who this database is, what it holds of others, and its schema, which `schema` gives it where

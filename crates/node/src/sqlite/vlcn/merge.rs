@@ -21,14 +21,16 @@ pub(crate) fn apply(
     changes: &Changes,
     known: Option<&Columns>,
 ) -> Result<Option<Point>, Trouble> {
+    let connection = worker.connection();
+    let transaction =
+        rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map_err(failed)?;
+    let tables = tables(connection)?;
+    check(&tables, changes)?;
     if known.is_some_and(|known| leaves_out_cells(changes, known)) {
         tracing::info!(client = %sender, "a row came without all of its cells: the client is asked for all that it has");
         return Ok(None);
     }
-    let connection = worker.connection();
-    let transaction =
-        rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map_err(failed)?;
-    merge(connection, sender, changes)?;
+    merge(connection, &tables, sender, changes)?;
     let last = changes.last_version().unwrap_or(0);
     connection.execute(sql::SET_VLCN_HELD, params![sender.as_bytes(), last]).map_err(failed)?;
     let held = held(connection, sender)?;
@@ -70,46 +72,54 @@ pub(super) fn held(connection: &Connection, site_id: SiteId) -> Result<Point, Re
     }
 }
 
-fn merge(connection: &Connection, sender: SiteId, changes: &Changes) -> Result<(), Refusal> {
-    let tables = tables(connection)?;
+/// All of them have been checked.
+fn merge(
+    connection: &Connection,
+    tables: &HashMap<String, Table>,
+    sender: SiteId,
+    changes: &Changes,
+) -> Result<(), Refusal> {
     let mut statement = connection.prepare_cached(sql::VLCN_MERGE).map_err(failed)?;
     let mut raise = connection.prepare_cached(sql::RAISE_VERSION).map_err(failed)?;
     let mut version = None;
     for change in changes.iter() {
-        let affinity = check(&tables, &change, version)?;
         // Each of the sender's transactions becomes one here, so that it can be told on by itself.
         if version.is_some_and(|version| version != change.db_version) {
             raise.query_row([], |_| Ok(())).map_err(failed)?;
         }
         version = Some(change.db_version);
-        let value = stored(change.value, affinity);
+        let column = tables.get(change.table).and_then(|table| table.columns.get(change.column));
+        let value = stored(change.value, column.copied().unwrap_or(Affinity::None));
+        let (col_version, causal_length) = (change.col_version, change.causal_length);
+        let author = sender.as_bytes();
         statement
-            .execute(params![
-                change.table,
-                change.key,
-                change.column,
-                value,
-                change.col_version,
-                sender.as_bytes(),
-                change.causal_length
-            ])
+            .execute(params![change.table, change.key, change.column, value, col_version, author, causal_length])
             .map_err(|error| refused(&change, &error))?;
     }
     Ok(())
 }
 
-/// Whether a change can be one, and how its column treats numbers.
-fn check(tables: &HashMap<String, Table>, change: &Change<'_>, before: Option<i64>) -> Result<Affinity, Refusal> {
-    let counters = [change.col_version, change.db_version, change.causal_length - 1, change.seq];
+/// Whether the changes can be some of this database's tables, before any of them is merged.
+fn check(tables: &HashMap<String, Table>, changes: &Changes) -> Result<(), Refusal> {
+    let mut before = 0;
+    for change in changes.iter() {
+        check_one(tables, &change)?;
+        if change.db_version < before {
+            return Err(impossible(&change, "a db_version below that of the change before it"));
+        }
+        before = change.db_version;
+    }
+    Ok(())
+}
+
+fn check_one(tables: &HashMap<String, Table>, change: &Change<'_>) -> Result<(), Refusal> {
     let is_sentinel = change.column == SENTINEL;
+    let counters = [change.col_version, change.db_version, change.causal_length, change.seq];
     if !counters.iter().all(|counter| (0..=COUNTER_MAX).contains(counter))
-        || change.causal_length > COUNTER_MAX
+        || change.causal_length == 0
         || (is_sentinel && change.col_version != change.causal_length)
     {
         return Err(impossible(change, "a version, causal length or seq that no database makes"));
-    }
-    if before.is_some_and(|before| change.db_version < before) {
-        return Err(impossible(change, "a db_version below that of the change before it"));
     }
     if let Value::Bool(_) = change.value {
         return Err(impossible(change, "a value of the kind BOOL, which no database can store"));
@@ -121,13 +131,12 @@ fn check(tables: &HashMap<String, Table>, change: &Change<'_>, before: Option<i6
     if key.len() != table.key_values {
         return Err(impossible(change, "a primary key of another number of values than the table's"));
     }
-    if is_sentinel || change.causal_length % 2 == 0 {
-        return Ok(Affinity::None);
+    // A deletion speaks of the whole row, whatever column it names.
+    if is_sentinel || change.causal_length % 2 == 0 || table.columns.contains_key(change.column) {
+        return Ok(());
     }
-    table.columns.get(change.column).copied().ok_or_else(|| {
-        let (table, column) = (quoted(change.table), quoted(change.column));
-        unknown(format!("a change came for the column {column} of {table}, which that table lacks here"))
-    })
+    let (table, column) = (quoted(change.table), quoted(change.column));
+    Err(unknown(format!("a change came for the column {column} of {table}, which that table lacks here")))
 }
 
 /// What a value that has travelled becomes. JavaScript says an integer as a number, so that only the column can tell; for

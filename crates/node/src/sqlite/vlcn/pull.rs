@@ -1,4 +1,4 @@
-use super::Columns;
+use super::{Columns, skipped};
 use crate::limits::VLCN_FRAME_BYTES_SOFT_MAX;
 use crate::sqlite::sql;
 use crate::sqlite::worker::{Trouble, Worker, failed};
@@ -9,6 +9,7 @@ use rejoin_wire::message::{Refusal, RefusalCode};
 use rejoin_wire::vlcn::{Change, Changes, Value};
 use rusqlite::types::ValueRef;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Whether the other side can take bytes as the value of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,13 +19,22 @@ pub(crate) enum Blobs {
     Refused,
 }
 
+/// Who is told.
+#[derive(Clone, Debug)]
+pub(crate) struct Listener {
+    /// What it knows; nothing else is told.
+    pub(crate) known: Arc<Columns>,
+    pub(crate) blobs: Blobs,
+    /// A client and the version of its schema, for which it is remembered that something was left out.
+    pub(crate) client: Option<(SiteId, i64)>,
+}
+
 /// Reads whole transactions behind a db_version: as many as make a frame of a good size, and at least one.
 pub(crate) fn pull(
     worker: &mut Worker,
     after: i64,
     exclude: &[SiteId],
-    known: &Columns,
-    blobs: Blobs,
+    listener: &Listener,
 ) -> Result<Pulled, Trouble> {
     // Before the scan: what is committed in between is in the scan.
     let mut head = worker.head()?;
@@ -35,41 +45,50 @@ pub(crate) fn pull(
     let mut rows = statement.query(rusqlite::params_from_iter(parameters)).map_err(failed)?;
     let mut changes = Changes::new();
     let mut scanned = after;
+    let mut left_out = None;
     // Where the transaction begins that is being read, and the last one before it.
     let (mut mark, mut complete) = (changes.mark(), after);
+    let mut is_all = true;
     while let Some(row) = rows.next().map_err(failed)? {
         let db_version = row.get(5).map_err(failed)?;
         head = head.max(db_version);
         if db_version > scanned {
             if changes.size_bytes() >= VLCN_FRAME_BYTES_SOFT_MAX {
-                return Ok(Pulled { changes, scanned, head });
+                is_all = false;
+                break;
             }
             (mark, complete) = (changes.mark(), scanned);
             scanned = db_version;
         }
-        if let Err(trouble) = push(&mut changes, row, known, blobs, db_version) {
-            // What lies before goes over first; the next look meets the same again.
-            changes.truncate(mark);
-            if changes.is_empty() {
-                return Err(trouble);
+        match push(&mut changes, row, listener, db_version) {
+            Ok(true) => {}
+            Ok(false) => left_out = left_out.or(Some(db_version)),
+            Err(trouble) => {
+                // What lies before goes over first; the next look meets the same again.
+                changes.truncate(mark);
+                if changes.is_empty() {
+                    return Err(trouble);
+                }
+                (scanned, is_all) = (complete, false);
+                break;
             }
-            return Ok(Pulled { changes, scanned: complete, head });
         }
     }
-    Ok(Pulled { changes, scanned: scanned.max(head), head })
+    drop(rows);
+    drop(statement);
+    if let (Some(db_version), Some((client, schema_version))) = (left_out, listener.client) {
+        skipped::note(worker.connection(), client, schema_version, db_version)?;
+    }
+    let scanned = if is_all { scanned.max(head) } else { scanned };
+    Ok(Pulled { changes, scanned, head })
 }
 
-fn push(
-    changes: &mut Changes,
-    row: &rusqlite::Row<'_>,
-    known: &Columns,
-    blobs: Blobs,
-    db_version: i64,
-) -> Result<(), Trouble> {
+/// Adds the change in a row. False where the listener does not know its column.
+fn push(changes: &mut Changes, row: &rusqlite::Row<'_>, listener: &Listener, db_version: i64) -> Result<bool, Trouble> {
     let table = text(row, 0)?;
     let column = text(row, 2)?;
-    if !known.has(&table, &column) {
-        return Ok(());
+    if !listener.known.has(&table, &column) {
+        return Ok(false);
     }
     let lossy;
     let value = match row.get_ref(3).map_err(failed)? {
@@ -88,7 +107,7 @@ fn push(
             }
             Value::Text(&lossy)
         }
-        ValueRef::Blob(_) if blobs == Blobs::Refused => return Err(blob(&table, &column, db_version).into()),
+        ValueRef::Blob(_) if listener.blobs == Blobs::Refused => return Err(blob(&table, &column, db_version).into()),
         ValueRef::Blob(bytes) => Value::Blob(bytes),
     };
     let number = |index| row.get::<_, i64>(index).map_err(failed);
@@ -106,7 +125,7 @@ fn push(
     if changes.size_bytes() > VLCN_FRAME_BYTES_MAX - FRAME_HEAD_BYTES_MAX {
         return Err(too_large(db_version).into());
     }
-    Ok(())
+    Ok(true)
 }
 
 fn text<'a>(row: &'a rusqlite::Row<'_>, index: usize) -> Result<Cow<'a, str>, Refusal> {
