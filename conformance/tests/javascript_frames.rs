@@ -9,8 +9,11 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
 
-/// Everything that is known to end the original: its name, and what a client does.
-const HARMS: &[(&str, fn(&mut Client<'_>))] = &[
+/// What a client does to a server.
+type Harm = fn(&mut Client<'_>);
+
+/// Everything that is known to end the original, by name.
+const HARMS: &[(&str, Harm)] = &[
     ("a request without a subprotocol", |client| drop(client.dial_with(None))),
     ("a request with two subprotocols", |client| drop(client.dial_with(Some("cm9vbT1h, cm9vbT1i")))),
     ("a subprotocol that is not base64", |client| drop(client.dial_with(Some("~~~")))),
