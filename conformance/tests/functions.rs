@@ -135,6 +135,33 @@ fn rows_in_an_order_get_the_same_places_and_the_same_records() {
 }
 
 #[test]
+fn an_ordered_table_made_by_one_engine_is_used_by_the_other() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let Some(peers) = both(&folder) else { return };
+    let results = peers.map(|maker| {
+        maker.run_all(&[
+            "CREATE VIRTUAL TABLE f_schema USING clset(id INTEGER PRIMARY KEY NOT NULL, o, l, x)",
+            "SELECT crsql_fract_as_ordered('f', 'o', 'l')",
+            "INSERT INTO f VALUES (1, 1, 0, 'x'), (2, 1, 0, 'x'), (3, -1, 0, 'x')",
+        ]);
+        for (engine, id) in [(Engine::Original, 4), (Engine::BuiltIn, 5)] {
+            let user = maker.with_engine(engine);
+            user.run(&format!("INSERT INTO f_fractindex(id, l, x, after_id) VALUES ({id}, 0, 'x', 1)"), &[]);
+            user.run("UPDATE f SET o = (SELECT o FROM f WHERE id = 1) WHERE id = 2", &[]);
+            user.run(&format!("INSERT INTO f_fractindex(id, l, x, after_id) VALUES ({id}0, 0, 'x', 1)"), &[]);
+            user.run("UPDATE f_fractindex SET after_id = 3 WHERE id = 2", &[]);
+        }
+        let rows = maker.run(DUMP[0], &[]);
+        maker.with_engine(Engine::Original).run("DROP TABLE f_schema", &[]);
+        let left =
+            maker.run("SELECT name FROM sqlite_master WHERE name LIKE 'f\\_\\_%' ESCAPE '\\' OR name = 'f'", &[]);
+        assert!(left.is_empty(), "{left:?}");
+        rows
+    });
+    assert_eq!(results[0], results[1], "(made by ours, made by theirs)");
+}
+
+#[test]
 fn a_table_of_clset_is_the_same_table() {
     same_answers(&texts(&[
         "CREATE VIRTUAL TABLE f_schema USING clset(id INTEGER PRIMARY KEY NOT NULL, o, l DEFAULT (max(1, 2)), x)",

@@ -34,8 +34,8 @@ pub(crate) struct Inner {
 
 impl Connection {
     /// # Safety
-    /// `db` is an open connection of the library that `api` was read from, and the caller registers the guard module
-    /// next, which learns of its closing.
+    /// `db` is an open connection of the library that `api` was read from, and the caller sees to it that
+    /// [`Inner::closed`] is called before it is closed: by the guard module, registered next, or by closing it itself.
     pub(crate) unsafe fn new(api: Api, slot: usize, db: *mut sqlite3) -> Connection {
         Connection(Rc::new(Inner {
             api,

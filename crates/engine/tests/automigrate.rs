@@ -190,6 +190,9 @@ fn rowids_and_the_last_number_given_out_are_kept() {
     run(&host, "INSERT INTO n(a) VALUES ('z')");
     assert_eq!(rows(&host, "SELECT id, a FROM n"), ["1|x", "10|z"]);
     assert_eq!(rows(&host, "SELECT k, v FROM w"), ["a|2", "b|1"]);
+    run(&host, "CREATE TABLE named(rowid, oid, _rowid_); INSERT INTO named VALUES (2, 3, 4), (1, 1, 1)");
+    migrate(&host, "CREATE TABLE IF NOT EXISTS named(rowid, oid, _rowid_ TEXT)");
+    assert_eq!(rows(&host, "SELECT rowid, oid, _rowid_ FROM named ORDER BY 1"), ["1|1|1", "2|3|4"]);
 }
 
 #[test]
@@ -285,6 +288,22 @@ fn a_view_that_the_schema_does_not_have_goes_when_it_no_longer_works() {
 }
 
 #[test]
+fn a_drop_in_the_schema_comes_before_what_it_is_in_the_way_of() {
+    let host = table("CREATE TABLE t(a INTEGER PRIMARY KEY NOT NULL, b, c)");
+    run(&host, "CREATE VIEW v AS SELECT a FROM t; CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT NEW.c; END");
+    run(&host, "CREATE TRIGGER h AFTER INSERT ON t BEGIN SELECT NEW.c; END");
+    let schema = format!(
+        "CREATE TABLE IF NOT EXISTS t(a INTEGER PRIMARY KEY NOT NULL, b); DROP VIEW IF EXISTS main.[V];
+         DROP TRIGGER IF EXISTS g; DROP TRIGGER IF EXISTS h; CREATE TRIGGER h AFTER INSERT ON t BEGIN SELECT NEW.b; END;{TRACK}"
+    );
+    migrate(&host, &schema);
+    migrate(&host, &schema);
+    let names = "SELECT name FROM sqlite_master WHERE type IN ('view', 'trigger') AND name NOT LIKE '%crsql%'";
+    assert_eq!(rows(&host, names), ["h"]);
+    run(&host, "INSERT INTO t VALUES (3, 3)");
+}
+
+#[test]
 fn what_cannot_be_done_without_loss_is_refused_in_words_and_undone() {
     let create = "CREATE TABLE t(a INTEGER PRIMARY KEY NOT NULL, b, c)";
     for (after, expected) in [
@@ -307,6 +326,10 @@ fn what_cannot_be_done_without_loss_is_refused_in_words_and_undone() {
         ("t(a INTEGER PRIMARY KEY NOT NULL, b UNIQUE, c)", "Table t has unique indices besidesthe primary key"),
         ("t(a INTEGER PRIMARY KEY NOT NULL, b, c, d DEFAULT CURRENT_TIMESTAMP)", "every copy would compute for itself"),
         ("t(a INTEGER PRIMARY KEY NOT NULL, b, c, d DEFAULT (random()))", "every copy would compute for itself"),
+        (
+            "t(a INTEGER PRIMARY KEY NOT NULL, b, c, e AS (b) STORED, d DEFAULT CURRENT_DATE)",
+            "every copy would compute for itself",
+        ),
     ] {
         let host = table(create);
         let message = refused(&host, &format!("CREATE TABLE IF NOT EXISTS {after};{TRACK}"));
@@ -404,6 +427,33 @@ fn virtual_tables_are_kept_with_their_data_or_dropped_with_it() {
     migrate(&host, "");
     assert_eq!(number(&host, "SELECT count(*) FROM sqlite_master WHERE name LIKE 'foo%'"), 0);
     assert_eq!(number(&host, "SELECT crsql_db_version()"), 1);
+}
+
+#[test]
+fn the_data_of_a_virtual_table_whose_module_is_missing_is_not_dropped() {
+    let host = memory();
+    run(&host, "CREATE TABLE of_map(a); CREATE TABLE map_node(a); CREATE INDEX map_index ON map_node(a)");
+    run(
+        &host,
+        "PRAGMA writable_schema = ON; INSERT INTO sqlite_master VALUES
+         ('table', 'map', 'map', 0, 'CREATE VIRTUAL TABLE map USING missing(a)'); PRAGMA writable_schema = RESET",
+    );
+    migrate(&host, "CREATE VIRTUAL TABLE IF NOT EXISTS map USING missing(a); CREATE TABLE IF NOT EXISTS other(a)");
+    let names = "SELECT name FROM sqlite_master WHERE name LIKE '%map%' OR name = 'other' ORDER BY 1";
+    assert_eq!(rows(&host, names), ["map", "map_index", "map_node", "other"]);
+}
+
+#[test]
+fn rows_that_do_not_fit_are_not_left_out_in_silence() {
+    for definition in
+        ["b NOT NULL ON CONFLICT IGNORE", "b, UNIQUE (b) ON CONFLICT REPLACE", "b UNIQUE ON CONFLICT IGNORE"]
+    {
+        let host = memory();
+        run(&host, "CREATE TABLE p(a INTEGER PRIMARY KEY, b); INSERT INTO p VALUES (1, NULL), (2, 'x'), (3, 'x')");
+        let message = refused(&host, &format!("CREATE TABLE IF NOT EXISTS p(a INTEGER PRIMARY KEY, {definition})"));
+        assert!(message.contains("constraint failed: p.b"), "{definition}: {message}");
+        assert_eq!(number(&host, "SELECT count(*) FROM p"), 3);
+    }
 }
 
 #[test]

@@ -96,6 +96,7 @@ impl Migration<'_> {
     fn can_be_added(&self, change: &TableChange<'_>, is_tracked: bool) -> Result<bool> {
         let names: Vec<String> = change.local.columns.iter().map(|column| column.name.clone()).collect();
         self.private.execute(&migration::make_trial(&names))?;
+        let mut all = true;
         for definition in added_definitions(change) {
             let Err(error) = self.private.execute(&migration::try_column(definition)) else { continue };
             let table = &change.local.name;
@@ -106,9 +107,9 @@ impl Migration<'_> {
                      would differ: give it a constant, or none"
                 )));
             }
-            return Ok(false);
+            all = false;
         }
-        Ok(true)
+        Ok(all)
     }
 
     fn alter_columns(&self, change: &TableChange<'_>) -> Result<()> {
@@ -147,8 +148,9 @@ impl Migration<'_> {
         let kept = change.wanted.columns.iter().filter(|column| !column.is_generated);
         let kept: Vec<(usize, String)> =
             kept.filter_map(|column| Some((change.local.column(&column.name)?, column.name.clone()))).collect();
-        let same_rowid = rowid.filter(|_| change.wanted.keys().is_empty() || !key_is_rowid(connection, table));
-        let same_rowid = same_rowid.filter(|name| change.wanted.column(name).is_none());
+        let key_is_rowid = !change.wanted.keys().is_empty() && !key_has_index(connection, table)?;
+        // A key that is the rowid brings it along.
+        let same_rowid = rowid.filter(|_| !key_is_rowid).filter(|name| change.wanted.column(name).is_none());
         let same_rowid = if is_without_rowid(connection, table)? { None } else { same_rowid };
         if kept.is_empty() && same_rowid.is_none() {
             return Err(Error::failed("no column would be left of its rows: drop the table first"));
@@ -176,30 +178,34 @@ impl Migration<'_> {
         }
     }
 
-    /// Tables that others refer to are dropped last.
     fn drop_tables(&self, gone: &[&Table]) -> Result<()> {
-        let connection = &self.engine.connection;
-        let enforced = foreign_keys_are_enforced(connection)?;
         let mut left: Vec<&str> = gone.iter().map(|table| table.name.as_str()).collect();
-        while !left.is_empty() {
-            let mut next = 0;
-            for (at, table) in left.iter().enumerate() {
-                let children = children(connection, table)?;
-                let others = children.iter().filter(|child| !child.eq_ignore_ascii_case(table)).collect::<Vec<_>>();
-                if let Some(kept) = others.iter().find(|child| enforced && self.wanted.table(child).is_some()) {
-                    return Err(Error::failed(format!(
-                        "crsql_automigrate: table {table} is not in the schema, but table {kept} refers to it by a \
-                         foreign key, and foreign keys are enforced on this connection"
-                    )));
-                }
-                if others.is_empty() {
-                    next = at;
-                    break;
-                }
+        if foreign_keys_are_enforced(&self.engine.connection)? {
+            while !left.is_empty() {
+                let next = self.referred_to_by_none(&left)?;
+                self.drop_table(left.remove(next))?;
             }
-            self.drop_table(left.remove(next))?;
         }
-        Ok(())
+        left.iter().try_for_each(|table| self.drop_table(table))
+    }
+
+    /// The place of a table whose rows nothing refers to, or the first where they refer to each other in a circle. Fails
+    /// where a table that stays refers to one of them.
+    fn referred_to_by_none(&self, tables: &[&str]) -> Result<usize> {
+        for (at, table) in tables.iter().enumerate() {
+            let mut children = children(&self.engine.connection, table)?;
+            children.retain(|child| !child.eq_ignore_ascii_case(table));
+            if let Some(kept) = children.iter().find(|child| self.wanted.table(child).is_some()) {
+                return Err(Error::failed(format!(
+                    "crsql_automigrate: table {table} is not in the schema, but table {kept} refers to it by a foreign \
+                     key, and foreign keys are enforced on this connection"
+                )));
+            }
+            if children.is_empty() {
+                return Ok(at);
+            }
+        }
+        Ok(0)
     }
 
     fn drop_table(&self, table: &str) -> Result<()> {
@@ -295,7 +301,6 @@ fn is_without_rowid(connection: &Connection, table: &str) -> Result<bool> {
     Ok(found == Some(1))
 }
 
-fn key_is_rowid(connection: &Connection, table: &str) -> bool {
-    let index = connection.prepare(migration::KEY_HAS_INDEX).and_then(|mut s| s.query_row(&[table.into()], |_| Ok(())));
-    !matches!(index, Ok(Some(())))
+fn key_has_index(connection: &Connection, table: &str) -> Result<bool> {
+    Ok(connection.prepare(migration::KEY_HAS_INDEX)?.query_row(&[table.into()], |_| Ok(()))?.is_some())
 }

@@ -38,8 +38,8 @@ pub(crate) fn automigrate(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Output
     let cleanup = call.arg(1).as_str().unwrap_or_default();
 
     let private = open_private(engine)?;
-    let virtual_tables = text::declare(&private, schema)?;
-    let wanted = Wanted { schema: Schema::read(&private)?, virtual_tables };
+    let declared = text::declare(&private, schema)?;
+    let wanted = Wanted { schema: Schema::read(&private)?, declared };
 
     let rowid = engine.connection.last_insert_rowid();
     let migrated = engine.connection.savepoint("crsql_automigrate", || {

@@ -1,13 +1,13 @@
 //! What has to happen so that a database has a schema.
 
 use super::shape::{Object, Schema, Table};
-use super::text::VirtualTable;
+use super::text::{Declared, VirtualTable};
 use rejoin_bridge::{Error, Result};
 
 /// The schema that a database is to have.
 pub(super) struct Wanted {
     pub(super) schema: Schema,
-    pub(super) virtual_tables: Vec<VirtualTable>,
+    pub(super) declared: Declared,
 }
 
 /// How a database differs from the schema that it is to have.
@@ -52,22 +52,30 @@ impl<'a> Differences<'a> {
         };
         for table in &local.tables {
             match wanted.schema.table(&table.name) {
+                None if local.is_behind_virtual_table(&table.name) => {}
                 None => differences.gone_tables.push(table),
                 Some(other) => differences.tables.extend(table_change(table, other)?),
             }
         }
-        differences.find_outdated(local, &wanted.schema);
+        differences.find_outdated(local, wanted);
         differences.find_virtual(local, wanted)?;
         differences.find_missing(local, wanted);
         Ok(differences)
     }
 
-    fn find_outdated(&mut self, local: &'a Schema, wanted: &'a Schema) {
-        for object in &local.others {
+    fn find_outdated(&mut self, local: &'a Schema, wanted: &Wanted) {
+        let Wanted { schema: wanted, declared } = wanted;
+        for object in local.others.iter().filter(|object| !local.is_behind_virtual_table(&object.table)) {
             let on_gone_table = self.gone_tables.iter().any(|table| table.name.eq_ignore_ascii_case(&object.table));
             let outdated = match wanted.other(&object.kind, &object.name) {
                 Some(other) => other.normal != object.normal || on_gone_table,
-                None => object.kind == "index" || (object.kind == "view" && wanted.table(&object.name).is_some()),
+                None => {
+                    let is_dropped = |(kind, name): &(String, String)| {
+                        *kind == object.kind && name.eq_ignore_ascii_case(&object.name)
+                    };
+                    let is_table_now = object.kind == "view" && wanted.table(&object.name).is_some();
+                    object.kind == "index" || is_table_now || declared.dropped.iter().any(is_dropped)
+                }
             };
             if object.kind == "view" && wanted.other("view", &object.name).is_none() && !outdated {
                 self.stray_views.push(object);
@@ -81,7 +89,7 @@ impl<'a> Differences<'a> {
     fn find_virtual(&mut self, local: &'a Schema, wanted: &Wanted) -> Result<()> {
         for object in &local.virtual_tables {
             let same_name = |other: &&VirtualTable| other.name.eq_ignore_ascii_case(&object.name);
-            match wanted.virtual_tables.iter().find(same_name) {
+            match wanted.declared.virtual_tables.iter().find(same_name) {
                 Some(other) if other.using != object.normal => {
                     return Err(Error::failed(format!(
                         "the virtual table {} is defined otherwise in the schema, and cannot be altered: drop it first, \
@@ -111,7 +119,7 @@ impl<'a> Differences<'a> {
         let others = wanted.schema.others.iter().filter(|object| local.other(&object.kind, &object.name).is_none());
         self.missing.extend(others.map(|object| (object.kind.as_str(), object.name.as_str())));
         let known = |name: &str| local.virtual_tables.iter().any(|object| object.name.eq_ignore_ascii_case(name));
-        let virtual_tables = wanted.virtual_tables.iter().filter(|table| !known(&table.name));
+        let virtual_tables = wanted.declared.virtual_tables.iter().filter(|table| !known(&table.name));
         self.missing.extend(virtual_tables.map(|table| ("virtual table", table.name.as_str())));
     }
 

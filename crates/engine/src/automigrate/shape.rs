@@ -83,6 +83,14 @@ impl Schema {
         self.others.retain(|object| !data.contains(&object.table.as_str()));
     }
 
+    /// Whether a table may be one in which a virtual table keeps its data. SQLite knows that only where the module is
+    /// loaded and says so.
+    pub(super) fn is_behind_virtual_table(&self, name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        let behind = |of: &str| name.strip_prefix(&of.to_ascii_lowercase()).is_some_and(|rest| rest.starts_with('_'));
+        self.virtual_tables.iter().any(|object| behind(&object.name))
+    }
+
     pub(super) fn table(&self, name: &str) -> Option<&Table> {
         self.tables.iter().find(|table| table.name.eq_ignore_ascii_case(name))
     }

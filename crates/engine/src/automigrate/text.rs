@@ -11,12 +11,21 @@ pub(super) struct VirtualTable {
     pub(super) using: Vec<String>,
 }
 
+/// What a schema's text says that the database in memory does not show.
+#[derive(Default)]
+pub(super) struct Declared {
+    /// They are not made in memory, since their modules may be missing there.
+    pub(super) virtual_tables: Vec<VirtualTable>,
+    /// Kind, in small letters, and name of what has a DROP statement.
+    pub(super) dropped: Vec<(String, String)>,
+}
+
 /// Runs the definitions of a schema on an empty database, and nothing else: what reads or writes rows is for the
-/// database that is migrated. Returns the virtual tables, which are not made here, since their modules may be missing.
-pub(super) fn declare(private: &Connection, schema: &str) -> Result<Vec<VirtualTable>> {
+/// database that is migrated.
+pub(super) fn declare(private: &Connection, schema: &str) -> Result<Declared> {
     let tokens: Vec<Token> =
         tokenize(schema).map_err(Error::failed)?.into_iter().filter(Token::is_significant).collect();
-    let mut virtual_tables = Vec::new();
+    let mut declared = Declared::default();
     let mut at = 0;
     while let Some(first) = tokens.get(at) {
         if is_semicolon(first, schema) {
@@ -30,8 +39,9 @@ pub(super) fn declare(private: &Connection, schema: &str) -> Result<Vec<VirtualT
                 "the schema has a {word} statement: a migration runs inside one transaction, leave it out"
             )));
         }
+        declared.dropped.extend(dropped(&tokens[at..end], schema));
         if let Some(virtual_table) = virtual_table(&tokens[at..end], schema)? {
-            virtual_tables.push(virtual_table);
+            declared.virtual_tables.push(virtual_table);
             at = end;
         } else if ROW_WORDS.contains(&word.as_str()) {
             at = end;
@@ -44,7 +54,7 @@ pub(super) fn declare(private: &Connection, schema: &str) -> Result<Vec<VirtualT
             at += tokens[at..].iter().take_while(|token| token.start < used_up_to).count().max(1);
         }
     }
-    Ok(virtual_tables)
+    Ok(declared)
 }
 
 fn is_semicolon(token: &Token, sql: &str) -> bool {
@@ -58,6 +68,16 @@ const ROW_WORDS: [&str; 11] =
 /// Statements that would end the transaction of the caller, or cannot run in one.
 const TRANSACTION_WORDS: [&str; 9] =
     ["BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "ATTACH", "DETACH", "VACUUM"];
+
+/// What a DROP statement names.
+fn dropped(tokens: &[Token], sql: &str) -> Option<(String, String)> {
+    let (drop, kind) = (tokens.first()?, tokens.get(1)?);
+    if !drop.is_word(sql, "DROP") {
+        return None;
+    }
+    let name = tokens.last()?.name(sql)?;
+    Some((kind.text(sql).to_ascii_lowercase(), name))
+}
 
 fn virtual_table(tokens: &[Token], sql: &str) -> Result<Option<VirtualTable>> {
     let begins = |words: &[&str], from: usize| {

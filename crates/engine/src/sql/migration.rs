@@ -85,7 +85,8 @@ pub(crate) fn put_aside(table: &str, columns: &[String], rowid: Option<&str>, or
     )
 }
 
-/// Puts rows back: `columns` are places among those put aside, with the names that they have now.
+/// Puts rows back: `columns` are places among those put aside, with the names that they have now. A row that does not
+/// fit is an error, also where the table's own ON CONFLICT would leave it out.
 pub(crate) fn put_back(table: &str, columns: &[(usize, String)], rowid: Option<&str>) -> String {
     let mut names: Vec<String> = columns.iter().map(|(_, name)| quote(name)).collect();
     let mut values: Vec<String> = columns.iter().map(|(at, _)| format!("c{at}")).collect();
@@ -94,7 +95,7 @@ pub(crate) fn put_back(table: &str, columns: &[(usize, String)], rowid: Option<&
         values.push("number".to_owned());
     }
     format!(
-        "INSERT INTO {} ({}) SELECT {} FROM {ROWS} ORDER BY number; DROP TABLE {ROWS}",
+        "INSERT OR ABORT INTO {} ({}) SELECT {} FROM {ROWS} ORDER BY number; DROP TABLE {ROWS}",
         main(table),
         names.join(", "),
         values.join(", ")
@@ -103,7 +104,11 @@ pub(crate) fn put_back(table: &str, columns: &[(usize, String)], rowid: Option<&
 
 const ROWS: &str = "temp.crsql_automigrate_rows";
 
+/// Rows that nothing tells apart are taken as they come.
 pub(crate) fn key_order(keys: &[String]) -> String {
+    if keys.is_empty() {
+        return "1".to_owned();
+    }
     keys.iter().map(|key| quote(key)).collect::<Vec<_>>().join(", ")
 }
 
