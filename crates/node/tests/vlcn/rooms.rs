@@ -59,6 +59,27 @@ async fn two_browsers_and_a_native_client_of_one_room_meet() {
 }
 
 #[tokio::test]
+async fn a_client_is_let_in_on_any_path_and_a_page_at_the_root_is_still_a_page() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let folder = Folder::new();
+    let hub = start(&folder).await;
+    let database = Database::open(folder.path("one.db")).expect("opens");
+    database.connection().execute_batch(SCHEMA).expect("good");
+    for path in ["/", "/sync", "/x/sync?y=1", "/other-room", "/vlcn-ws/"] {
+        let mut wire = Wire::dial_with(hub.address, path, &["cm9vbT1hcHA"]).await.expect(path);
+        wire.send(&announcement(&database)).await;
+        assert!(matches!(wire.hear().await, Ok(Message::StartStreaming { .. })), "{path}");
+    }
+    assert!(folder.room("app").exists() && !folder.room("other-room").exists());
+    let mut socket = tokio::net::TcpStream::connect(hub.address).await.expect("connects");
+    socket.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.expect("goes out");
+    let mut page = String::new();
+    socket.read_to_string(&mut page).await.expect("an answer");
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("ws://HOST:PORT/ROOM"), "{page}");
+    hub.stop().await;
+}
+
+#[tokio::test]
 async fn changes_from_a_client_have_the_client_as_their_author_and_its_position_is_kept_with_them() {
     let folder = Folder::new();
     let hub = start(&folder).await;
