@@ -58,8 +58,19 @@ impl Session {
 
     /// Runs every statement, also after one that failed.
     pub fn run(&mut self, connection: &str, statements: &[Statement]) -> Ran {
+        self.start_running(connection, statements);
+        self.finish_running()
+    }
+
+    /// Begins what [`Session::run`] does; [`Session::finish_running`] waits for its end. Other sessions run meanwhile.
+    pub fn start_running(&mut self, connection: &str, statements: &[Statement]) {
         let statements: Vec<_> = statements.iter().map(Statement::to_json).collect();
-        let answer = self.ask(json!({"op": "run", "connection": connection, "statements": statements}));
+        self.request(&json!({"op": "run", "connection": connection, "statements": statements}));
+    }
+
+    /// What the statements gave that [`Session::start_running`] has begun.
+    pub fn finish_running(&mut self) -> Ran {
+        let answer = self.answer();
         let answers = answer["answers"].as_array().expect("a session answers with a list");
         Ran {
             answers: answers.iter().map(answer_of).collect(),
@@ -88,15 +99,25 @@ impl Session {
     }
 
     fn ask(&mut self, request: serde_json::Value) -> serde_json::Value {
+        self.request(&request);
+        self.answer()
+    }
+
+    fn request(&mut self, request: &serde_json::Value) {
+        if let Err(error) = writeln!(self.requests, "{request}").and_then(|()| self.requests.flush()) {
+            panic!("the process takes nothing more ({error}) at {request}");
+        }
+    }
+
+    fn answer(&mut self) -> serde_json::Value {
         let mut line = String::new();
-        let asked = writeln!(self.requests, "{request}").and_then(|()| self.requests.flush());
-        let read = asked.and_then(|()| self.answers.read_line(&mut line));
+        let read = self.answers.read_line(&mut line);
         if !read.as_ref().is_ok_and(|length| *length > 0) {
             let status = self.child.wait();
-            panic!("the process ended ({status:?}, {read:?}) at {request}");
+            panic!("the process ended: {status:?}, {read:?}");
         }
         let answer: serde_json::Value = serde_json::from_str(&line).expect("a session writes JSON");
-        assert!(answer.get("failed").is_none(), "{}\nat {request}", answer["failed"].as_str().unwrap_or_default());
+        assert!(answer.get("failed").is_none(), "{}", answer["failed"].as_str().unwrap_or_default());
         answer
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Each check takes text and returns complaints, so that its tests can show it a bad sample; only [`tidy`] reads files.
 
+mod compatibility;
 mod dependencies;
 mod edges;
 mod links;
@@ -35,6 +36,8 @@ pub fn tidy() -> Outcome<()> {
     let allowed =
         fs::read_to_string(repository::root().join("deny.toml")).map_err(|error| format!("deny.toml: {error}"))?;
     complaints.extend(dependencies::check(&repository::metadata(&["--locked"])?, &allowed)?);
+    let read = |path: &str| fs::read_to_string(repository::root().join(path)).ok();
+    complaints.extend(compatibility::check(&read(compatibility::PAGE).unwrap_or_default(), &read));
     let tree = links::Tree::new(&files);
     for path in &files {
         let bytes = fs::read(repository::root().join(path)).map_err(|error| format!("{path}: {error}"))?;

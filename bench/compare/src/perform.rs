@@ -40,8 +40,7 @@ pub fn perform(workload: &Workload, peer: &Peer, input: &Input, author: Option<&
             merge(peer, records, size)
         }
         (_, Input::Records(records)) => merge(peer, records, records.len()),
-        (Action::Apply(Some(_)), Input::Packages(packages)) => take(peer, packages, false),
-        (_, Input::Packages(packages)) => take(peer, packages, true),
+        (_, Input::Packages(packages)) => take(peer, packages),
         (Action::Pull | Action::PullExcluding | Action::PullLast, Input::Nothing) => match peer {
             Peer::Plain(connection) => select(connection, workload),
             Peer::Original(_) | Peer::BuiltIn(..) => pull(peer, workload.action, author),
@@ -85,20 +84,15 @@ fn merge(peer: &Peer, records: &[record::Record], size: usize) -> Outcome<Done> 
     Ok(Done { sample, count: records.len(), packages: Vec::new() })
 }
 
-fn take(peer: &Peer, packages: &[Vec<u8>], at_once: bool) -> Outcome<Done> {
+/// Each package is a transaction of its own, as the streams are used.
+fn take(peer: &Peer, packages: &[Vec<u8>]) -> Outcome<Done> {
     let database = peer.streams()?;
     let sender = packages.first().map(|package| rejoin_wire::Package::peek(package)).transpose()?;
     let inbound = database.inbound(sender.ok_or("nothing is told")?.sender)?;
     let (sample, count) = measured(|| -> Outcome<usize> {
         let mut count = 0;
-        if at_once {
-            peer.connection().execute_batch("BEGIN IMMEDIATE")?;
-        }
         for package in packages {
             count += inbound.apply(package)?.changes;
-        }
-        if at_once {
-            peer.connection().execute_batch("COMMIT")?;
         }
         Ok(count)
     });

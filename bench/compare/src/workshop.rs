@@ -23,8 +23,14 @@ pub struct Workshop {
     rows: usize,
     bases: RefCell<HashMap<(System, Base, Shape), PathBuf>>,
     tellers: RefCell<HashMap<(Told, Shape), Teller>>,
-    records: RefCell<HashMap<(Told, Shape), Rc<Vec<Record>>>>,
+    records: RefCell<HashMap<(Told, Shape), Records>>,
+    packages: RefCell<HashMap<Addressed, Packages>>,
 }
+
+/// What is told, to whom, and how many changes a package takes at most.
+type Addressed = (Told, Shape, Vec<u8>, Option<usize>);
+type Packages = Rc<Vec<Vec<u8>>>;
+type Records = Rc<Vec<Record>>;
 
 /// What another database has to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,8 +55,8 @@ struct Teller {
 pub enum Input {
     Rows(Vec<Vec<Value>>),
     /// Rows, and changes of them.
-    Records(Rc<Vec<Record>>),
-    Packages(Vec<Vec<u8>>),
+    Records(Records),
+    Packages(Packages),
     Nothing,
 }
 
@@ -64,6 +70,7 @@ impl Workshop {
             bases: RefCell::default(),
             tellers: RefCell::default(),
             records: RefCell::default(),
+            packages: RefCell::default(),
         }
     }
 
@@ -215,7 +222,7 @@ impl Workshop {
         Ok(teller)
     }
 
-    fn records(&self, told: Told, shape: Shape) -> Outcome<Rc<Vec<Record>>> {
+    fn records(&self, told: Told, shape: Shape) -> Outcome<Records> {
         if let Some(records) = self.records.borrow().get(&(told, shape)) {
             return Ok(records.clone());
         }
@@ -239,7 +246,11 @@ impl Workshop {
         shape: Shape,
         receiver: &[u8],
         package_changes_max: Option<usize>,
-    ) -> Outcome<Vec<Vec<u8>>> {
+    ) -> Outcome<Packages> {
+        let addressed = (told, shape, receiver.to_vec(), package_changes_max);
+        if let Some(packages) = self.packages.borrow().get(&addressed) {
+            return Ok(packages.clone());
+        }
         let teller = self.teller(told, shape)?;
         let peer = self.open(System::Streams, &teller.file, TempStore::Memory)?;
         let since = if teller.since == 0 { Cursor::BEGINNING } else { Cursor::end_of_version(teller.since) };
@@ -254,6 +265,8 @@ impl Workshop {
         }
         drop(outbound);
         peer.close()?;
+        let packages = Rc::new(packages);
+        self.packages.borrow_mut().insert(addressed, packages.clone());
         Ok(packages)
     }
 
@@ -286,11 +299,11 @@ impl Conflict {
     }
 
     /// Who is said to have written it. The original that is compared breaks ties by author and not by value, so that the
-    /// greater value gets the greater author and the lesser one the lesser: then both ways agree.
+    /// greater value gets the greatest author there can be and the lesser one the least: then both ways agree.
     fn author(self) -> [u8; 16] {
         match self {
-            Conflict::LosesByValue => [1; 16],
-            _ => [0xfe; 16],
+            Conflict::LosesByValue => [0; 16],
+            _ => [0xff; 16],
         }
     }
 }

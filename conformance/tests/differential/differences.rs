@@ -62,6 +62,9 @@ impl Before {
         if kind == Kind::Transaction && sql == "ROLLBACK" {
             rolled_back(pair, place);
         }
+        if kind == Kind::Transaction && sql.starts_with("ROLLBACK TO") {
+            goes_on_counting(pair, place);
+        }
     }
 }
 
@@ -72,11 +75,16 @@ fn argument<'a>(sql: &'a str, function: &str) -> Option<&'a str> {
 
 /// The original goes on counting impacted rows after a rollback, and with the schema that was rolled back.
 pub fn rolled_back(pair: &mut Pair<'_>, place: Place) {
-    pair.state(place).residue = pair.theirs.number(place, IMPACTED) - pair.ours.number(place, IMPACTED);
+    goes_on_counting(pair, place);
     pair.state(place).merged = false;
     if std::mem::take(&mut pair.state(place).schema_changed) {
         pair.reopen_theirs(place);
     }
+}
+
+/// What was undone still counts as impacted at the original.
+fn goes_on_counting(pair: &mut Pair<'_>, place: Place) {
+    pair.state(place).residue = pair.theirs.number(place, IMPACTED) - pair.ours.number(place, IMPACTED);
 }
 
 /// Rows and cells that nobody has recorded get their numbers (the local one of the key, and seq) in an order which, at the
@@ -113,7 +121,7 @@ fn without_numbers(keys: &[Row], clock: &[Row]) -> (Vec<Row>, Vec<Row>) {
 }
 
 /// Merges at the original, where a record that is refused leaves the key behind, stops the recording of local writes,
-/// and is counted as far as it got.
+/// raises the version of the running transaction, and is counted as far as it got.
 pub fn merge_at_original(pair: &mut Pair<'_>, place: Place, insert: &[Statement]) -> Ran {
     let in_transaction = pair.state(place).in_transaction;
     if in_transaction {
@@ -127,13 +135,17 @@ pub fn merge_at_original(pair: &mut Pair<'_>, place: Place, insert: &[Statement]
     if in_transaction {
         if is_refused {
             let _ = pair.theirs.sql(place, "ROLLBACK TO record");
+            // Nothing takes back a raised version.
+            let raised = pair.theirs.number(place, "SELECT crsql_next_db_version()");
+            pair.ours.number(place, &format!("SELECT crsql_next_db_version({raised})"));
         }
         let _ = pair.theirs.sql(place, "RELEASE record");
         ran.in_transaction = true;
     }
     if is_refused {
-        pair.state(place).residue = pair.theirs.number(place, IMPACTED) - pair.ours.number(place, IMPACTED);
+        goes_on_counting(pair, place);
         pair.level_rowids(place);
+        pair.unsettle(place);
     }
     ran
 }
@@ -170,7 +182,9 @@ pub fn change_key(pair: &mut Pair<'_>, place: Place, change: &KeyChange) -> Outc
     let moved = Moved::read(pair, place, change);
     let ours = pair.ours.run(place, &[plain(&change.sql), plain("SELECT changes()")]);
     let theirs = pair.theirs.run(place, &[plain(&change.sql), plain("SELECT changes()")]);
-    for (ours, theirs) in ours.answers.iter().zip(&theirs.answers) {
+    // The count of changes says nothing about a statement that failed.
+    let answers = if ours.answers[0].is_ok() { 2 } else { 1 };
+    for (ours, theirs) in ours.answers.iter().zip(&theirs.answers).take(answers) {
         if let Some(what) = state::answers(ours, theirs) {
             return explain(pair, place, ours, theirs, what);
         }

@@ -2,7 +2,7 @@
 
 use crate::differences::{self, Verdict};
 use crate::script::{Action, Kind, Place, Rules, Script, Step};
-use crate::state::{self, plain, sorted};
+use crate::state::{self, Questions, plain, sorted};
 use rejoin_conformance::{Answer, Ran, Random, Row, Session, Statement};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -37,6 +37,14 @@ impl Side {
 
     pub fn sql(&mut self, place: Place, sql: &str) -> Answer {
         self.run(place, &[plain(sql)]).answers.remove(0)
+    }
+
+    /// Copies the file of a database to a path; nobody is writing.
+    fn export(&mut self, place: Place, path: &Path) {
+        // What is in the log only would not be copied.
+        self.sql(place, "PRAGMA wal_checkpoint(TRUNCATE)").expect("nobody is writing or reading");
+        let file = self.file(place.database);
+        self.session.export(&file, path);
     }
 
     /// The only value of an answer.
@@ -78,6 +86,7 @@ pub struct Pair<'a> {
     pub theirs: &'a mut Side,
     pub rules: Rules,
     pub connections: BTreeMap<(usize, usize), Connection>,
+    questions: Questions,
     /// The steps, in words, for the one who has to find out.
     pub log: Vec<String>,
 }
@@ -89,7 +98,14 @@ impl<'a> Pair<'a> {
     /// Runs a script on new files.
     pub fn run(ours: &'a mut Side, theirs: &'a mut Side, script: &Script) -> (Result<(), Difference>, Vec<String>) {
         let rules = script.rules;
-        let mut pair = Pair { ours, theirs, rules, connections: BTreeMap::new(), log: Vec::new() };
+        let mut pair = Pair {
+            ours,
+            theirs,
+            rules,
+            connections: BTreeMap::new(),
+            questions: Questions::default(),
+            log: Vec::new(),
+        };
         pair.open_all();
         let mut result = Ok(());
         for (number, step) in script.steps.iter().enumerate() {
@@ -103,7 +119,8 @@ impl<'a> Pair<'a> {
             }
         }
         if result.is_ok() {
-            result = pair.exchange().map_err(|what| Difference { step: script.steps.len(), what });
+            let end = if rules.many_keys { pair.converge() } else { pair.exchange() };
+            result = end.map_err(|what| Difference { step: script.steps.len(), what });
         }
         pair.close_all();
         let log = std::mem::take(&mut pair.log);
@@ -121,6 +138,9 @@ impl<'a> Pair<'a> {
             for side in [&mut *self.ours, &mut *self.theirs] {
                 side.open(place);
                 if place.connection == 0 {
+                    if self.rules.wal {
+                        side.sql(place, "PRAGMA journal_mode = WAL").expect("a new file takes it");
+                    }
                     side.sql(place, "CREATE TABLE aside (x INTEGER PRIMARY KEY, y)").expect("a new file takes a table");
                     side.sql(place, ASIDE).expect("a new table takes a row");
                 }
@@ -161,6 +181,7 @@ impl<'a> Pair<'a> {
             Action::ChangeKey(change) => differences::change_key(self, place, change)?,
             Action::Merge { from, choice } => self.merge(place, *from, *choice)?,
             Action::Reopen => self.reopen(place),
+            Action::Swap => self.swap(place.database),
         };
         if verdict == Verdict::Enough {
             return Ok(verdict);
@@ -187,6 +208,40 @@ impl<'a> Pair<'a> {
         Verdict::Equal
     }
 
+    /// Each engine goes on with the other's file.
+    fn swap(&mut self, database: usize) -> Verdict {
+        let places: Vec<Place> = self.places().into_iter().filter(|place| place.database == database).collect();
+        if places.iter().any(|place| self.state(*place).in_transaction) {
+            return Verdict::Equal;
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let paths = ["ours", "theirs"].map(|name| folder.path().join(name));
+        let sides = [&mut *self.ours, &mut *self.theirs];
+        for (side, path) in sides.into_iter().zip(&paths) {
+            side.export(places[0], path);
+            places.iter().for_each(|place| side.session.close(&name(*place)));
+        }
+        let sides = [&mut *self.theirs, &mut *self.ours];
+        for (side, path) in sides.into_iter().zip(&paths) {
+            let file = side.file(database);
+            side.session.forget(&file);
+            side.session.import(&file, path);
+            places.iter().for_each(|place| side.open(*place));
+        }
+        for place in places {
+            *self.state(place) = Connection::default();
+        }
+        Verdict::Equal
+    }
+
+    /// Runs statements on both engines at once.
+    pub fn both(&mut self, place: Place, statements: &[Statement]) -> (Ran, Ran) {
+        let connection = name(place);
+        self.ours.session.start_running(&connection, statements);
+        self.theirs.session.start_running(&connection, statements);
+        (self.ours.session.finish_running(), self.theirs.session.finish_running())
+    }
+
     fn statement(&mut self, place: Place, kind: Kind, sql: &str) -> Outcome {
         if kind == Kind::Merge {
             return self.merge_by(place, plain(sql));
@@ -195,8 +250,7 @@ impl<'a> Pair<'a> {
             return Ok(Verdict::Equal);
         }
         let before = differences::Before::read(self, place, sql);
-        let ours = self.ours.run(place, &[plain(sql)]);
-        let theirs = self.theirs.run(place, &[plain(sql)]);
+        let (ours, theirs) = self.both(place, &with_counts(plain(sql)));
         let differs = match kind {
             Kind::Read | Kind::Write => {
                 state::answers(&ours.answers[0].clone().map(sorted), &theirs.answers[0].clone().map(sorted))
@@ -209,7 +263,7 @@ impl<'a> Pair<'a> {
         self.after(place, kind, &ours, &theirs)?;
         before.make_equal(self, place, kind, sql, &ours);
         if kind == Kind::Write && ours.answers[0].is_ok() {
-            self.compare_counts(place)?;
+            self.compare_counts(place, &ours, &theirs)?;
         }
         self.settle_after(place, kind);
         Ok(Verdict::Equal)
@@ -241,13 +295,15 @@ impl<'a> Pair<'a> {
     }
 
     /// What a statement tells its own connection.
-    fn compare_counts(&mut self, place: Place) -> Result<(), String> {
-        let in_transaction = self.state(place).in_transaction;
-        for (what, sql) in COUNTS {
-            let (ours, theirs) = (self.ours.number(place, sql), self.theirs.number(place, sql));
+    fn compare_counts(&mut self, place: Place, ours: &Ran, theirs: &Ran) -> Result<(), String> {
+        // A changed key takes more numbers here.
+        let seq_counts = self.state(place).in_transaction && !self.rules.many_keys;
+        for (number, (what, _)) in COUNTS.into_iter().enumerate() {
+            let count = |ran: &Ran| ran.answers[number + 1].clone().map(|rows| rows[0][0].integer());
+            let (Ok(ours), Ok(theirs)) = (count(ours), count(theirs)) else { return Err(format!("{what} failed")) };
             let expected = if what == "rows impacted" { ours + self.state(place).residue } else { ours };
             // Outside of a transaction the number is that of no event.
-            if expected != theirs && (what != "seq" || in_transaction) {
+            if expected != theirs && (what != "seq" || seq_counts) {
                 return Err(format!("{what}: ours {ours}, expected {expected}, theirs {theirs}"));
             }
         }
@@ -260,8 +316,9 @@ impl<'a> Pair<'a> {
             return Ok(());
         }
         let connection = name(place);
-        let ours = state::read(&mut self.ours.session, &connection);
-        let theirs = state::read(&mut self.theirs.session, &connection);
+        let sessions = [&mut self.ours.session, &mut self.theirs.session];
+        let states = self.questions.ask(sessions, [&connection, &connection]);
+        let [ours, theirs] = if self.rules.many_keys { states.map(state::rows_only) } else { states };
         match state::difference(&ours, &theirs) {
             None => Ok(()),
             Some(what) => Err(format!("over connection {connection}: {what}")),
@@ -324,8 +381,7 @@ impl<'a> Pair<'a> {
         let source = Place { database: from, connection: 0 };
         // Told by either engine: they tell the same.
         let teller = if random.below(2) == 0 { &mut *self.ours } else { &mut *self.theirs };
-        let Ok(records) = teller.sql(source, &format!("SELECT {RECORD} FROM crsql_changes ORDER BY db_version, seq"))
-        else {
+        let Ok(records) = teller.sql(source, &everything()) else {
             return Ok(Verdict::Equal);
         };
         let records = chosen(records, &mut random, self.rules.own_keys);
@@ -349,7 +405,7 @@ impl<'a> Pair<'a> {
     }
 
     fn merge_by(&mut self, place: Place, insert: Statement) -> Outcome {
-        let insert = [insert];
+        let insert = with_counts(insert);
         let ours = self.ours.run(place, &insert);
         let theirs = differences::merge_at_original(self, place, &insert);
         let (our_answer, their_answer) = (&ours.answers[0], &theirs.answers[0]);
@@ -363,7 +419,7 @@ impl<'a> Pair<'a> {
             self.state(place).residue = 0;
         }
         if their_answer.is_ok() {
-            self.compare_counts(place)?;
+            self.compare_counts(place, &ours, &theirs)?;
         }
         self.settle(place);
         Ok(Verdict::Equal)
@@ -373,36 +429,80 @@ impl<'a> Pair<'a> {
 
     /// At the end each engine opens the other's files and shows what the other showed.
     fn exchange(&mut self) -> Result<(), String> {
-        for place in self.places() {
-            if self.state(place).in_transaction {
-                return Ok(());
-            }
+        if self.places().into_iter().any(|place| self.state(place).in_transaction) {
+            return Ok(());
         }
         let folder = tempfile::tempdir().expect("a temporary folder");
+        let paths = ["ours", "theirs"].map(|name| folder.path().join(name));
         for database in 0..self.rules.databases {
             let place = Place { database, connection: 0 };
             self.settle(place);
-            let shown = state::read(&mut self.ours.session, &name(place));
-            let path = folder.path().join("file.db");
-            for ours_at_theirs in [true, false] {
-                let (from, to) = match ours_at_theirs {
-                    true => (&mut *self.ours, &mut *self.theirs),
-                    false => (&mut *self.theirs, &mut *self.ours),
-                };
-                let (file, copy) = (from.file(database), to.file(database + COPY));
-                from.session.export(&file, &path);
-                to.session.import(&copy, &path);
-                to.session.open("copy", &copy, &[]);
-                let copied = state::read(&mut to.session, "copy");
-                to.session.close("copy");
-                to.session.forget(&copy);
-                if let Some(what) = state::difference(&shown, &copied) {
-                    return Err(format!("the file of database {database}, ours at theirs {ours_at_theirs}: {what}"));
+            self.ours.export(place, &paths[0]);
+            self.theirs.export(place, &paths[1]);
+            for (side, path) in [(&mut *self.ours, &paths[1]), (&mut *self.theirs, &paths[0])] {
+                let copy = side.file(database + COPY);
+                side.session.import(&copy, path);
+                side.session.open("copy", &copy, &[]);
+            }
+            let connection = name(place);
+            let sessions = [&mut self.ours.session, &mut self.theirs.session];
+            let here = self.questions.ask(sessions, [&connection, "copy"]);
+            let sessions = [&mut self.ours.session, &mut self.theirs.session];
+            let there = self.questions.ask(sessions, ["copy", &connection]);
+            for side in [&mut *self.ours, &mut *self.theirs] {
+                side.session.close("copy");
+                let copy = side.file(database + COPY);
+                side.session.forget(&copy);
+            }
+            for (what, [ours, theirs]) in [("ours", here), ("theirs", there)] {
+                if let Some(difference) = state::difference(&ours, &theirs) {
+                    return Err(format!("the file of database {database}, written by {what}: {difference}"));
                 }
             }
         }
         Ok(())
     }
+}
+
+impl Pair<'_> {
+    /// The databases of the built-in engine tell each other everything, and must then have the same rows. Those of the
+    /// original may not: it can lose the update of a key.
+    fn converge(&mut self) -> Result<(), String> {
+        let places: Vec<Place> = self.places().into_iter().filter(|place| place.connection == 0).collect();
+        for place in self.places() {
+            if self.state(place).in_transaction {
+                return Ok(());
+            }
+        }
+        // The second time each has what the others have been told.
+        for _ in 0..2 {
+            for from in &places {
+                let records = self.ours.sql(*from, &everything()).expect("changes can be read");
+                for to in places.iter().filter(|to| *to != from) {
+                    let insert = format!("INSERT INTO crsql_changes ({RECORD}) VALUES {}", tuple_of_parameters(0));
+                    let mut statements = vec![plain("BEGIN")];
+                    statements.extend(records.iter().map(|record| Statement::new(&insert, record)));
+                    statements.push(plain("COMMIT"));
+                    for answer in self.ours.run(*to, &statements).answers {
+                        answer.map_err(|error| format!("a record was refused: {error}"))?;
+                    }
+                }
+            }
+        }
+        let mut states = Vec::new();
+        for place in &places {
+            let connection = name(*place);
+            let sessions = [&mut self.ours.session, &mut self.theirs.session];
+            let [ours, _] = self.questions.ask(sessions, [&connection, &connection]);
+            states.push(state::rows_only(ours));
+        }
+        let mut apart = states.windows(2).filter_map(|pair| state::difference(&pair[0], &pair[1]));
+        apart.next().map_or(Ok(()), |what| Err(format!("databases of the built-in engine end apart: {what}")))
+    }
+}
+
+fn everything() -> String {
+    format!("SELECT {RECORD} FROM crsql_changes ORDER BY db_version, seq")
 }
 
 /// Some of the records, as a careless carrier may bring them.
@@ -431,6 +531,11 @@ fn chosen(records: Vec<Row>, random: &mut Random, in_order: bool) -> Vec<Row> {
     some
 }
 
+/// The statement, and after it what it tells its own connection.
+fn with_counts(statement: Statement) -> Vec<Statement> {
+    std::iter::once(statement).chain(COUNTS.iter().map(|(_, sql)| plain(sql))).collect()
+}
+
 /// Whether a comparison after the step can show anything new.
 fn changes_something(action: &Action) -> bool {
     match action {
@@ -456,6 +561,7 @@ fn described(action: &Action) -> String {
         Action::ChangeKey(change) => format!("{} -- a new key", change.sql),
         Action::Merge { from, choice } => format!("merges from database {from}, choice {choice}"),
         Action::Reopen => "is closed and opened".to_owned(),
+        Action::Swap => "the engines swap their files".to_owned(),
     }
 }
 

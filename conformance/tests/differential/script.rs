@@ -35,6 +35,8 @@ pub enum Action {
     Merge { from: usize, choice: u64 },
     /// The connection is closed and opened.
     Reopen,
+    /// Each engine goes on with the other's file of the database.
+    Swap,
 }
 
 /// What a statement is for.
@@ -79,6 +81,10 @@ pub struct Rules {
     /// Whether a connection of the original may miss that another has committed, and records rows that were there before
     /// a table was tracked in another order.
     pub forgetful: bool,
+    /// Whether statements give many rows new keys; then only the rows of tables are compared, and nothing is merged.
+    pub many_keys: bool,
+    /// Whether files are in WAL mode.
+    pub wal: bool,
     /// How many databases there are.
     pub databases: usize,
     /// How many connections each has.
@@ -146,6 +152,8 @@ impl Writer {
         let in_transaction = self.databases[database].writer == Some(connection);
         let is_free = self.databases[database].writer.is_none();
         match self.random.below(100) {
+            0..=35 if self.rules.many_keys => self.key_changes(place),
+            58..=73 | 84.. if self.rules.many_keys => self.write(place),
             0..=51 => self.write(place),
             52..=57 => self.key_change(place),
             58..=69 if self.rules.databases > 1 => self.merge(place),
@@ -154,6 +162,7 @@ impl Writer {
             74..=83 if is_free => self.begin(place),
             84..=90 if is_free => self.schema(place),
             91..=93 if is_free => self.schema_in_transaction(place),
+            94 if is_free && self.random.below(3) == 0 => self.push(place, Action::Swap),
             94 if !in_transaction => self.push(place, Action::Reopen),
             95 if self.random.below(3) == 0 => self.write_unrecorded(place),
             96 if in_transaction => self.raised_version(place),
@@ -228,16 +237,21 @@ impl Writer {
     // Writes.
 
     fn write(&mut self, place: Place) {
-        let Some(table) = self.some_table(place.database) else { return };
+        if let Some(table) = self.some_table(place.database) {
+            self.write_to(place, &table);
+        }
+    }
+
+    fn write_to(&mut self, place: Place, table: &Table) {
         let sql = match self.random.below(10) {
-            0..=4 => self.insert(place, &table),
-            5..=7 if !table.columns.is_empty() => self.update(place, &table),
+            0..=4 => self.insert(place, table),
+            5..=7 if !table.columns.is_empty() => self.update(place, table),
             5..=8 => {
-                let key = self.literals.key(&mut self.random, &table, place.database);
+                let key = self.literals.key(&mut self.random, table, place.database);
                 format!("DELETE FROM {} WHERE {}", table.name, table.where_key(&key))
             }
             _ if self.random.below(6) == 0 => format!("DELETE FROM {}", table.name),
-            _ => self.insert(place, &table),
+            _ => self.insert(place, table),
         };
         // Not of other columns: older builds of SQLite return some reals as integers.
         let returning =
@@ -342,8 +356,15 @@ impl Writer {
 
     /// A write that the application keeps from being recorded.
     fn write_unrecorded(&mut self, place: Place) {
+        let count = self.databases[place.database].tables.len() as u64;
+        if count == 0 {
+            return;
+        }
+        let at = self.random.below(count) as usize;
+        self.databases[place.database].tables[at].unrecorded = true;
+        let table = self.databases[place.database].tables[at].clone();
         self.sql(place, Kind::Setting, "SELECT crsql_internal_sync_bit(1)".to_owned());
-        self.write(place);
+        self.write_to(place, &table);
         self.sql(place, Kind::Setting, "SELECT crsql_internal_sync_bit(0)".to_owned());
     }
 
@@ -363,7 +384,33 @@ impl Writer {
         }
         let or = *self.random.of(&["", "", " OR REPLACE", " OR IGNORE"]);
         let sql = format!("UPDATE{or} {} SET {} WHERE {}", table.name, set.join(", "), table.where_key(&old));
+        if self.rules.many_keys {
+            return self.sql(place, Kind::Write, sql);
+        }
         self.push(place, Action::ChangeKey(KeyChange { table, old, new, sql }));
+    }
+
+    /// One statement that gives any number of rows new keys.
+    fn key_changes(&mut self, place: Place) {
+        let Some(table) = self.some_table(place.database).filter(|table| table.tracked) else { return };
+        let column = self.random.of(&table.keys).clone();
+        let further = *self.random.of(&["+ 1", "- 1", "+ 1000", "* -1"]);
+        let value = match column.class {
+            Class::Integer => format!("{} {further}", column.name),
+            Class::Text => format!("{} || 'z'", column.name),
+            _ => self.literals.key(&mut self.random, &table, place.database).remove(0),
+        };
+        let or = *self.random.of(&["", " OR REPLACE", " OR REPLACE", " OR IGNORE"]);
+        let filter = match self.random.below(3) {
+            0 => String::new(),
+            1 => format!(
+                " WHERE {} > {}",
+                column.name,
+                self.literals.key(&mut self.random, &table, place.database).remove(0)
+            ),
+            _ => " WHERE rowid % 2 = 0".to_owned(),
+        };
+        self.sql(place, Kind::Write, format!("UPDATE{or} {} SET {} = {value}{filter}", table.name, column.name));
     }
 
     // Merges.
@@ -469,7 +516,7 @@ impl Writer {
             }
             self.sql(place, Kind::Schema, format!("SELECT crsql_as_crr('{}')", table.name));
             table.tracked = true;
-            if self.random.below(4) == 0 {
+            if self.random.below(4) == 0 && !self.rules.many_keys {
                 self.application_trigger(place, &table);
             }
             self.databases[database].tables.push(table);
@@ -555,7 +602,8 @@ impl Writer {
     /// The statements of an alteration of a tracked table.
     fn alteration(&mut self, place: Place, at: usize) -> Vec<String> {
         let mut table = self.databases[place.database].tables[at].clone();
-        if !table.tracked {
+        // What was not recorded is found when an alteration ends, and then the engines differ on purpose.
+        if !table.tracked || table.unrecorded {
             return Vec::new();
         }
         let name = table.name.clone();

@@ -6,30 +6,59 @@ use std::fmt::Write;
 /// What one connection shows: each question with its answer.
 pub type State = Vec<(String, Answer)>;
 
-/// Reads everything.
-pub fn read(session: &mut Session, connection: &str) -> State {
-    let objects = session.run(connection, &[plain(OBJECTS)]).answers.remove(0);
-    let tables: Vec<String> = objects
-        .iter()
-        .flatten()
-        .filter(|row| row[0] == "table".into() && row[1] != "aside".into())
-        .map(|row| row[1].text().to_owned())
-        .collect();
-    let mut questions = vec![ORDERED.to_owned(), CHANGES.to_owned(), "SELECT crsql_db_version()".to_owned()];
-    for table in tables {
-        questions.push(match table.as_str() {
-            "crsql_master" => format!("SELECT * FROM {table} WHERE key <> 'crsqlite_version'"),
-            _ => format!("SELECT * FROM \"{table}\""),
-        });
+/// What is to be asked, by the tables that there are.
+#[derive(Default)]
+pub struct Questions {
+    tables: Vec<String>,
+}
+
+impl Questions {
+    /// Asks two sessions everything, both at once. Of the schema that was there the time before, all is asked together.
+    pub fn ask(&mut self, sessions: [&mut Session; 2], connections: [&str; 2]) -> [State; 2] {
+        let [ours, theirs] = sessions;
+        loop {
+            let questions = questions(&self.tables);
+            let statements: Vec<Statement> = questions.iter().map(|sql| plain(sql)).collect();
+            ours.start_running(connections[0], &statements);
+            theirs.start_running(connections[1], &statements);
+            let answers = [ours.finish_running().answers, theirs.finish_running().answers];
+            let tables = tables(&answers[0][0]);
+            if tables == self.tables {
+                return answers.map(|answers| questions.iter().cloned().zip(answers).map(in_order).collect());
+            }
+            self.tables = tables;
+        }
     }
-    let statements: Vec<Statement> = questions.iter().map(|sql| plain(sql)).collect();
-    let answers = session.run(connection, &statements).answers;
-    let mut state = vec![(OBJECTS.to_owned(), objects.map(schema))];
-    for (question, answer) in questions.into_iter().zip(answers) {
-        let answer = if question == ORDERED { answer } else { answer.map(sorted) };
-        state.push((question, answer));
-    }
-    state
+}
+
+fn questions(tables: &[String]) -> Vec<String> {
+    let mut questions: Vec<String> = [OBJECTS, ORDERED, CHANGES, "SELECT crsql_db_version()"].map(str::to_owned).into();
+    questions.extend(tables.iter().map(|table| match table.as_str() {
+        "crsql_master" => format!("SELECT * FROM {table} WHERE key <> 'crsqlite_version'"),
+        _ => format!("SELECT * FROM \"{table}\""),
+    }));
+    questions
+}
+
+fn tables(objects: &Answer) -> Vec<String> {
+    let rows = objects.iter().flatten();
+    let tables = rows.filter(|row| row[0] == "table".into() && row[1] != "aside".into());
+    tables.map(|row| row[1].text().to_owned()).collect()
+}
+
+fn in_order((question, answer): (String, Answer)) -> (String, Answer) {
+    let answer = match question.as_str() {
+        OBJECTS => answer.map(schema),
+        ORDERED => answer,
+        _ => answer.map(sorted),
+    };
+    (question, answer)
+}
+
+/// Leaves the application's tables only.
+pub fn rows_only(state: State) -> State {
+    let is_of_application = |question: &str| question.starts_with("SELECT * FROM") && !question.contains("crsql");
+    state.into_iter().filter(|(question, _)| is_of_application(question)).collect()
 }
 
 /// The first difference, in words.

@@ -13,6 +13,8 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Whether it is tracked.
     pub tracked: bool,
+    /// Whether something was written that was not recorded.
+    pub unrecorded: bool,
     /// Whether values of another class than the column's are refused.
     pub strict: bool,
     /// Whether columns may be dropped and renamed: nothing else in the schema names them.
@@ -134,6 +136,7 @@ impl Table {
             keys: shape.keys.iter().map(|(name, class)| column(name, *class, true)).collect(),
             columns: shape.columns.iter().map(|(name, class, not_null)| column(name, *class, *not_null)).collect(),
             tracked: false,
+            unrecorded: false,
             strict: shape.definition.contains("STRICT"),
             alterable: shape.alterable,
         }

@@ -164,7 +164,7 @@ mod tests {
         }
         drop((first, second));
         let mut again = slot.lend().unwrap();
-        let unbound = again.step().and_then(|_| Ok(again.column(0).is_null())).unwrap();
+        let unbound = again.step().map(|_| again.column(0).is_null()).unwrap();
         assert!(unbound, "what was bound before is gone");
     }
 

@@ -7,6 +7,7 @@
 
 mod cursor;
 mod merge;
+pub mod model;
 mod packed_key;
 mod row;
 mod site_id;

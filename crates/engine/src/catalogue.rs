@@ -24,6 +24,8 @@ pub(crate) struct Tracked {
     pub(crate) key_form: KeyForm,
     /// Its other columns, in the order of the table.
     pub(crate) columns: Vec<String>,
+    /// By column: whether it may not hold NULL.
+    pub(crate) not_null: Vec<bool>,
     /// Whether its schema is still the one that is tracked.
     pub(crate) state: State,
     /// False where an index that reading needs has been dropped.
@@ -80,7 +82,9 @@ impl Tracked {
         let has_version_index = exists(connection, "index", &sql::clock_index_name(&name))?;
         let statements = Statements::new(connection, &name, &keys, &columns);
         let key_form = key_form(connection, &name)?;
-        Ok(Tracked { name, index, keys, key_form, columns, state, has_version_index, statements })
+        let others = column_names(connection, &name)?.into_iter().filter(|column| column.key_place == 0);
+        let not_null = others.map(|column| column.not_null).collect();
+        Ok(Tracked { name, index, keys, key_form, columns, not_null, state, has_version_index, statements })
     }
 
     /// Fails unless rows of the table can be written and recorded.
@@ -112,11 +116,13 @@ pub(crate) struct Column {
     pub(crate) name: String,
     pub(crate) key_place: i64,
     declared_type: String,
+    not_null: bool,
 }
 
 pub(crate) fn column_names(connection: &Connection, table: &str) -> Result<Vec<Column>> {
     connection.cached(sql::COLUMN_NAMES)?.query(&[table.into()], |row| {
-        Ok(Column { name: row.column_text(0), key_place: row.column_i64(1), declared_type: row.column_text(2) })
+        let (name, key_place, declared_type) = (row.column_text(0), row.column_i64(1), row.column_text(2));
+        Ok(Column { name, key_place, declared_type, not_null: row.column_i64(3) != 0 })
     })
 }
 

@@ -25,7 +25,6 @@ pub(crate) fn config_get(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Output<
 
 /// Whether the site decides between equal values of equal versions. Exactly 1 says yes; a file in which something else
 /// than an integer was stored by hand says no.
-#[allow(dead_code, reason = "for the merge rule, which does not ask yet")]
 pub(crate) fn read_merge_equal_values(engine: &Engine) -> Result<bool> {
     let mut setting = engine.connection.cached(sql::READ_MASTER)?;
     let stored = setting.query_row(&[MERGE_EQUAL_VALUES.into()], |row| Ok(row.column(0) == ValueRef::Integer(1)))?;

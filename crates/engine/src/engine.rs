@@ -96,12 +96,17 @@ impl Engine {
         if self.connection.is_autocommit() {
             return Ok(Origin::Main);
         }
-        let attached = match self.attached.get() {
-            Some(known) => known,
-            None => self.connection.cached(sql::IS_ANOTHER_ATTACHED)?.query_row(&[], |_| Ok(()))?.is_some(),
-        };
-        self.attached.set(Some(attached));
-        Ok(if attached { Origin::Unknown } else { Origin::Main })
+        Ok(if self.has_attached()? { Origin::Unknown } else { Origin::Main })
+    }
+
+    /// Whether another database is attached; remembered while a transaction writes.
+    pub(crate) fn has_attached(&self) -> Result<bool> {
+        if let Some(known) = self.attached.get() {
+            return Ok(known);
+        }
+        let attached = self.connection.cached(sql::IS_ANOTHER_ATTACHED)?.query_row(&[], |_| Ok(()))?.is_some();
+        self.attached.set(self.writing.get().then_some(attached));
+        Ok(attached)
     }
 
     /// The version of the last committed transaction.
@@ -181,7 +186,6 @@ impl Engine {
     }
 
     /// Whether the site decides between equal values of equal versions. Read once in a transaction that writes.
-    #[allow(dead_code, reason = "for the merge rule, which does not ask yet")]
     pub(crate) fn merge_equal_values(&self) -> Result<bool> {
         if let Some(known) = self.merge_equal_values.get() {
             return Ok(known);

@@ -20,10 +20,10 @@ pub(crate) fn after_insert(engine: &Rc<Engine>, call: &Call<'_>) -> Result<Outpu
         write.sentinel(&table.statements.created, key)?;
     } else if existed {
         write.sentinel(&table.statements.recreated, key)?;
-        write.cells(key, Write::touch_cell)?;
+        table.columns.iter().try_for_each(|column| write.touch_cell(key, column))?;
     } else {
         // A row's first life needs no sentinel.
-        write.cells(key, Write::add_cell)?;
+        write.add_cells(key)?;
     }
     Ok(Output::Integer(0))
 }
@@ -75,6 +75,9 @@ fn differ(a: ValueRef<'_>, b: ValueRef<'_>) -> bool {
     to_change(a).merge_order(to_change(b)) != Ordering::Equal
 }
 
+const ATTACHED: &str = "a tracked table of an attached database can be written only by a connection that opens its file as \
+     the main one, where the write is recorded";
+
 /// One row that is being recorded.
 struct Write<'a> {
     engine: &'a Engine,
@@ -91,7 +94,11 @@ impl<'a> Write<'a> {
         let origin = engine.origin_of_write()?;
         engine.begin_write()?;
         let name = call.arg(0).as_str().unwrap_or_default();
-        let table = engine.table(name)?.ok_or_else(|| Error::failed(format!("table {name} not found")))?;
+        let Some(table) = engine.table(name)? else {
+            let place =
+                if engine.has_attached()? { format!(" in the main database: {ATTACHED}") } else { String::new() };
+            return Err(Error::failed(format!("table {name} not found{place}")));
+        };
         table.check_writable()?;
         Ok(Write { engine, call, table, origin })
     }
@@ -124,11 +131,8 @@ impl<'a> Write<'a> {
         if here {
             return Ok(());
         }
-        Err(Error::failed(format!(
-            "no row of table {} in the main database was written: a tracked table of an attached database can be written \
-             only by a connection that opens its file as the main one, where the write is recorded",
-            self.table.name
-        )))
+        let name = &self.table.name;
+        Err(Error::failed(format!("no row of table {name} in the main database was written: {ATTACHED}")))
     }
 
     fn is_recorded_alive(&self, keys: &[ValueRef<'_>]) -> Result<bool> {
@@ -150,16 +154,11 @@ impl<'a> Write<'a> {
         statement.lend()?.run(&[key.into(), version.into(), self.engine.take_seq(1).into()])
     }
 
-    /// Records every column.
-    fn cells(&self, key: i64, record: fn(&Self, i64, &str) -> Result<()>) -> Result<()> {
-        self.table.columns.iter().try_for_each(|column| record(self, key, column))
-    }
-
-    /// Records the first write of a cell.
-    fn add_cell(&self, key: i64, column: &str) -> Result<()> {
+    /// Records the first write of every cell.
+    fn add_cells(&self, key: i64) -> Result<()> {
         let version = self.engine.stamp(0)?;
-        let seq = self.engine.take_seq(1);
-        self.table.statements.add_cell.lend()?.run(&[key.into(), column.into(), version.into(), seq.into()])
+        let first_seq = self.engine.take_seq(self.table.columns.len());
+        self.table.statements.add_cells.lend()?.run(&[key.into(), version.into(), first_seq.into()])
     }
 
     /// Records a write of a cell that may have been written before.
@@ -210,7 +209,7 @@ pub(crate) fn find_or_add_key(engine: &Engine, table: &Tracked, keys: &[ValueRef
 }
 
 /// As [`find_or_add_key`], for keys that are usually new.
-fn add_or_find_key(engine: &Engine, table: &Tracked, keys: &[ValueRef<'_>]) -> Result<(i64, bool)> {
+pub(crate) fn add_or_find_key(engine: &Engine, table: &Tracked, keys: &[ValueRef<'_>]) -> Result<(i64, bool)> {
     // The index that notices a known key takes no two NULLs for the same.
     if !keys.iter().any(|key| key.is_null()) {
         table.statements.add_key.lend()?.run(keys)?;

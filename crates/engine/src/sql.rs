@@ -111,7 +111,8 @@ pub(crate) const SCHEMA_VERSION: &str = "PRAGMA main.schema_version";
 
 pub(crate) const CLOCK_TABLES: &str = "SELECT name FROM main.sqlite_master WHERE type = 'table' \
      AND name GLOB '?*__crsql_clock' ORDER BY rowid";
-pub(crate) const COLUMN_NAMES: &str = "SELECT name, pk, type FROM pragma_table_info(?1, 'main') ORDER BY cid";
+pub(crate) const COLUMN_NAMES: &str =
+    "SELECT name, pk, type, \"notnull\" FROM pragma_table_info(?1, 'main') ORDER BY cid";
 pub(crate) const IS_STRICT: &str = "SELECT 1 FROM pragma_table_list(?1) WHERE schema = 'main' AND strict = 1";
 pub(crate) const IS_ANOTHER_ATTACHED: &str = "SELECT 1 FROM pragma_database_list WHERE seq > 1";
 pub(crate) const INDEX_COLUMNS: &str = "SELECT name FROM pragma_index_info(?1, 'main') ORDER BY seqno";
@@ -359,9 +360,36 @@ pub(crate) fn standing(table: &str, keys: &[String]) -> String {
     )
 }
 
-/// (key) -> column and col_version of each clock row.
-pub(crate) fn row_clock(table: &str) -> String {
-    format!("SELECT col_name, col_version FROM {} WHERE key = ?1", clock(table))
+/// (keys) -> the key, column and col_version of each clock row.
+pub(crate) fn row_clock(table: &str, keys: &[String]) -> String {
+    format!(
+        "SELECT key, col_name, col_version FROM {} WHERE key = (SELECT __crsql_key FROM {} WHERE {})",
+        clock(table),
+        lookaside(table),
+        keys_match(keys, "IS", 1)
+    )
+}
+
+/// (keys, column) -> the key, column and col_version of the cell's clock row and of the sentinel, as far as they are there.
+/// For few columns: passing all clock rows of a row, which the unary plus brings about, costs less than looking for two.
+pub(crate) fn cell_clock(table: &str, keys: &[String], few_columns: bool) -> String {
+    format!(
+        "{} AND {plus}col_name IN ('-1', ?{})",
+        row_clock(table, keys),
+        keys.len() + 1,
+        plus = if few_columns { "+" } else { "" }
+    )
+}
+
+/// (key, db_version; then col_version, site ordinal and seq of each column): clock rows that are not there yet, by their
+/// columns' names, the order in which the clock keeps them. See [`add_cells`] for OR FAIL.
+pub(crate) fn add_clock_rows(table: &str, columns: &[&String]) -> String {
+    let row = |(i, column): (usize, &&String)| {
+        let first = 3 + 3 * i;
+        format!("(?1, {}, ?{first}, ?2, ?{}, ?{})", literal(column), first + 1, first + 2)
+    };
+    let rows: Vec<String> = columns.iter().enumerate().map(row).collect();
+    format!("INSERT OR FAIL INTO {} ({CLOCK_ROW}) VALUES {}", clock(table), rows.join(", "))
 }
 
 /// (key, column) -> the site id of the cell's author; NULL where the ordinal stands for nobody.
@@ -373,25 +401,23 @@ pub(crate) fn site_of_cell(table: &str) -> String {
     )
 }
 
-/// (key, column, db_version, seq): a first clock row.
-pub(crate) fn add_cell(table: &str) -> String {
-    format!("INSERT INTO {} ({CLOCK_ROW}) VALUES (?1, ?2, 1, ?3, 0, ?4)", clock(table))
+/// (key, db_version, first seq): a first clock row for every column. OR FAIL saves SQLite the journal with which it could
+/// take back the rows before one that fails: whatever is around this takes back everything.
+pub(crate) fn add_cells(table: &str, columns: &[String]) -> String {
+    format!("INSERT OR FAIL INTO {} ({CLOCK_ROW}) VALUES {}", clock(table), first_cells(columns))
 }
 
-/// (key, db_version, first seq): a first clock row for every column.
-pub(crate) fn add_cells(table: &str, columns: &[String]) -> String {
+/// By the columns' names, the order in which the clock keeps them.
+fn first_cells(columns: &[String]) -> String {
+    let mut by_name: Vec<(usize, &String)> = columns.iter().enumerate().collect();
+    by_name.sort_by_key(|(_, column)| *column);
     let row = |(i, column): (usize, &String)| format!("(?1, {}, 1, ?2, 0, ?3 + {i})", literal(column));
-    let rows: Vec<String> = columns.iter().enumerate().map(row).collect();
-    format!(
-        "INSERT INTO {} (key, col_name, col_version, db_version, site_id, seq) VALUES {}",
-        clock(table),
-        rows.join(", ")
-    )
+    by_name.into_iter().map(row).collect::<Vec<_>>().join(", ")
 }
 
 /// (key, db_version, first seq): every column is written once more.
 pub(crate) fn touch_cells(table: &str, columns: &[String]) -> String {
-    format!("{} {}", add_cells(table, columns), ONCE_MORE)
+    format!("INSERT INTO {} ({CLOCK_ROW}) VALUES {} {ONCE_MORE}", clock(table), first_cells(columns))
 }
 
 /// (key, column, db_version, seq): the column is written once more.
@@ -494,7 +520,13 @@ pub(crate) fn read_cell(table: &str, keys: &[String], column: &str) -> String {
 
 /// (keys) -> all cells, in the order of the columns.
 pub(crate) fn read_cells(table: &str, keys: &[String], columns: &[String]) -> String {
-    format!("SELECT {} FROM {} WHERE {}", list(columns, quote), main(table), keys_match(keys, "=", 1))
+    read_columns(table, keys, &columns.iter().collect::<Vec<_>>())
+}
+
+/// (keys) -> some cells, in the order in which their columns are named.
+pub(crate) fn read_columns(table: &str, keys: &[String], columns: &[&String]) -> String {
+    let names = list(columns.iter().copied(), quote);
+    format!("SELECT {names} FROM {} WHERE {}", main(table), keys_match(keys, "=", 1))
 }
 
 /// (keys, values): writes some columns of a row, and the row if it is not there. The values are named by their numbers,

@@ -11,9 +11,10 @@ pub(crate) struct Statements {
     pub(crate) read_key: Slot,
     pub(crate) standing: Slot,
     pub(crate) row_clock: Slot,
+    pub(crate) cell_clock: Slot,
     pub(crate) cells_of_key: Slot,
     pub(crate) site_of_cell: Slot,
-    pub(crate) add_cell: Slot,
+    pub(crate) add_cells: Slot,
     pub(crate) touch_cell: Slot,
     pub(crate) created: Slot,
     pub(crate) recreated: Slot,
@@ -29,12 +30,18 @@ pub(crate) struct Statements {
     pub(crate) row_exists: Slot,
     pub(crate) add_row: Slot,
     pub(crate) delete_row: Slot,
-    row_writes: RowWrites,
+    column_sets: ColumnSets,
 }
 
-/// What writes some columns of a user's row: one statement for a row that is there, and one for a row that may not be.
-pub(crate) struct RowWrite {
+/// What reads and writes some columns of a row.
+pub(crate) struct ColumnSet {
+    /// Reads them, in their order.
+    pub(crate) read: Slot,
+    /// Writes their clock rows, which are not there yet.
+    pub(crate) add_clock_rows: Slot,
+    /// For a row that is there.
     pub(crate) update: Slot,
+    /// For a row that may be there.
     pub(crate) upsert: Slot,
 }
 
@@ -46,10 +53,11 @@ impl Statements {
             add_key: slot(sql::add_key(table, keys)),
             read_key: slot(sql::read_key(table, keys)),
             standing: slot(sql::standing(table, keys)),
-            row_clock: slot(sql::row_clock(table)),
+            row_clock: slot(sql::row_clock(table, keys)),
+            cell_clock: slot(sql::cell_clock(table, keys, columns.len() <= FEW_COLUMNS)),
             cells_of_key: slot(sql::cells_of_key(table)),
             site_of_cell: slot(sql::site_of_cell(table)),
-            add_cell: slot(sql::add_cell(table)),
+            add_cells: slot(sql::add_cells(table, columns)),
             touch_cell: slot(sql::touch_cell(table)),
             created: slot(sql::touch_sentinel_created(table)),
             recreated: slot(sql::touch_sentinel_recreated(table)),
@@ -64,7 +72,7 @@ impl Statements {
             row_exists: slot(sql::row_exists(table, keys)),
             add_row: slot(sql::add_row(table, keys)),
             delete_row: slot(sql::delete_row(table, keys)),
-            row_writes: RowWrites {
+            column_sets: ColumnSets {
                 connection: connection.clone(),
                 table: table.to_owned(),
                 keys: keys.to_vec(),
@@ -74,40 +82,50 @@ impl Statements {
         }
     }
 
-    /// What writes these columns, given by their places in rising order.
-    pub(crate) fn row_write(&self, columns: impl Iterator<Item = usize>) -> Rc<RowWrite> {
-        self.row_writes.of(columns.fold(0, |set, column| set | 1 << column))
+    /// What reads and writes these columns.
+    pub(crate) fn column_set(&self, columns: impl Iterator<Item = usize>) -> Rc<ColumnSet> {
+        self.column_sets.of(columns.fold(0, |set, column| set | 1 << column))
     }
 }
 
-/// Statements by the set of columns that they write. A tracked table has fewer than 64 columns: a set is a number.
-struct RowWrites {
+/// Statements by the set of columns that they speak of. A tracked table has fewer than 64 columns: a set is a number.
+struct ColumnSets {
     connection: Connection,
     table: String,
     keys: Vec<String>,
     columns: Vec<String>,
-    known: RefCell<HashMap<u64, Rc<RowWrite>>>,
+    known: RefCell<HashMap<u64, Rc<ColumnSet>>>,
 }
 
-impl RowWrites {
-    fn of(&self, set: u64) -> Rc<RowWrite> {
+impl ColumnSets {
+    fn of(&self, set: u64) -> Rc<ColumnSet> {
         let mut known = self.known.borrow_mut();
-        if let Some(write) = known.get(&set) {
-            return write.clone();
+        if let Some(statements) = known.get(&set) {
+            return statements.clone();
         }
         if known.len() >= COLUMN_SETS_MAX {
             known.clear();
         }
         let columns = self.columns.iter().enumerate().filter(|(place, _)| set >> place & 1 == 1);
         let columns: Vec<&String> = columns.map(|(_, column)| column).collect();
-        let write = Rc::new(RowWrite {
-            update: self.connection.slot(sql::update_row(&self.table, &self.keys, &columns)),
-            upsert: self.connection.slot(sql::upsert_row(&self.table, &self.keys, &columns)),
+        let slot = |sql: fn(&str, &[String], &[&String]) -> String| {
+            self.connection.slot(sql(&self.table, &self.keys, &columns))
+        };
+        let mut by_name = columns.clone();
+        by_name.sort();
+        let statements = Rc::new(ColumnSet {
+            read: slot(sql::read_columns),
+            add_clock_rows: self.connection.slot(sql::add_clock_rows(&self.table, &by_name)),
+            update: slot(sql::update_row),
+            upsert: slot(sql::upsert_row),
         });
-        known.insert(set, write.clone());
-        write
+        known.insert(set, statements.clone());
+        statements
     }
 }
+
+/// Up to so many columns all clock rows of a row are passed rather than two of them looked for.
+pub(crate) const FEW_COLUMNS: usize = 8;
 
 /// Of how many sets of columns the statements are kept, for one table.
 const COLUMN_SETS_MAX: usize = 64;

@@ -392,6 +392,21 @@ fn limits_that_a_host_has_lowered_are_met_in_words_and_leave_nothing() {
         run(&host, "INSERT INTO foo VALUES (2, 2, 2)");
         assert_eq!(clock(&host, "foo"), ["1|b|1|1|0|0", "1|c|1|1|0|1"]);
     }
+    // Fewer columns than the engine's own tables have.
+    let host = foo();
+    run(&host, "CREATE TABLE small(a PRIMARY KEY NOT NULL, b)");
+    let normal = host.set_limit(Limit::SQLITE_LIMIT_COLUMN, 5).unwrap();
+    for sql in ["SELECT crsql_as_crr('small')", "INSERT INTO foo VALUES (1, 1, 1)", RECORD] {
+        let message = failure(&host, sql);
+        assert!(message.contains("too many columns"), "{sql}: {message}");
+    }
+    host.set_limit(Limit::SQLITE_LIMIT_COLUMN, normal).unwrap();
+    assert_eq!(number(&host, "SELECT count(*) FROM sqlite_master WHERE name LIKE 'small\\_%' ESCAPE '\\'"), 0);
+    assert_eq!(number(&host, "SELECT count(*) FROM foo"), 0);
+    run(&host, "INSERT INTO foo VALUES (1, 1, 1)");
+    run(&host, RECORD);
+    assert_eq!(number(&host, "SELECT count(*) FROM crsql_changes"), 3);
+
     let host = foo();
     host.set_limit(Limit::SQLITE_LIMIT_LENGTH, 1000).unwrap();
     assert!(failure(&host, "INSERT INTO foo VALUES (1, zeroblob(2000), 1)").contains("too big"));

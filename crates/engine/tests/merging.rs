@@ -10,6 +10,7 @@ use support::*;
 const S1: [u8; 16] = [0x11; 16];
 const S2: [u8; 16] = [0x22; 16];
 
+#[derive(Clone)]
 struct Sent {
     cid: &'static str,
     val: Value,
@@ -97,6 +98,17 @@ fn the_rowid_says_whether_a_record_had_an_effect() {
     assert_eq!(rows(&host, "SELECT rowid FROM crsql_changes"), ["10000000000001"]);
 }
 
+/// SQLite evaluates RETURNING of a virtual table before the row is inserted: each value is of the record before.
+#[test]
+fn returning_echoes_the_record_and_shows_what_came_of_the_one_before() {
+    let host = foo();
+    receive(&host, sent("b", 10, 1, 1, 5, S1, 0));
+    let two = "INSERT INTO crsql_changes VALUES ('foo', x'010901', 'b', 9, 1, 5, x'aa', 1, 0), ('foo', x'010902', 'b', 8, 1, 5, x'aa', 1, 0)
+        RETURNING cid, val, db_version, last_insert_rowid()";
+    assert_eq!(rows(&host, two), ["b|9|5|1", "b|8|5|0"]);
+    assert_eq!(host.last_insert_rowid(), 2);
+}
+
 #[test]
 fn rows_impacted_counts_until_the_transaction_ends() {
     let host = foo();
@@ -114,6 +126,54 @@ fn rows_impacted_counts_until_the_transaction_ends() {
     assert_eq!(impacted(), 1);
     run(&host, "COMMIT");
     assert_eq!(impacted(), 0);
+}
+
+#[test]
+fn with_merge_equal_values_the_greater_site_wins_a_tie_of_values() {
+    let host = foo();
+    let author = || one(&host, "SELECT substr(hex(site_id), 1, 2) FROM crsql_changes");
+    let set = |value: i64| run(&host, &format!("SELECT crsql_config_set('merge-equal-values', {value})"));
+    assert_ne!(receive(&host, sent("b", 10, 1, 1, 5, S1, 0)), 0);
+    for off in [0, 2] {
+        set(off);
+        assert_eq!(receive(&host, sent("b", 10, 1, 1, 5, S2, 0)), 0);
+        assert_eq!(author(), "11");
+    }
+    set(1);
+    assert_eq!(receive(&host, sent("b", 10, 1, 1, 5, S1, 0)), 0, "its own is no news");
+    assert_ne!(receive(&host, sent("b", 10, 1, 1, 5, S2, 7)), 0);
+    assert_eq!(rows(&host, "SELECT val, col_version, db_version, seq FROM crsql_changes"), ["10|1|6|7"]);
+    assert_eq!(author(), "22");
+    assert_eq!(receive(&host, sent("b", 10, 1, 1, 5, S1, 0)), 0, "the smaller one loses");
+    assert_eq!(receive(&host, sent("b", 9, 1, 1, 5, [0xff; 16], 0)), 0, "the value decides first");
+    assert_ne!(receive(&host, sent("b", 11, 1, 1, 5, S1, 0)), 0);
+    // In a transaction, with the setting changed and taken back in it.
+    run(&host, "BEGIN; SAVEPOINT s");
+    set(0);
+    assert_eq!(receive(&host, sent("b", 11, 1, 1, 5, S2, 0)), 0);
+    run(&host, "ROLLBACK TO s");
+    assert_ne!(receive(&host, sent("b", 11, 1, 1, 5, S2, 0)), 0);
+    run(&host, "COMMIT; DELETE FROM crsql_site_id WHERE ordinal > 0");
+    let message = merge(&host, &record(sent("b", 11, 1, 1, 5, [0xee; 16], 0))).unwrap_err().to_string();
+    assert!(message.contains("could not find site_id for previous change"), "{message}");
+}
+
+#[test]
+fn with_merge_equal_values_copies_agree_on_who_wrote_a_value() {
+    let hosts = [foo(), foo(), foo()];
+    for host in &hosts {
+        run(host, "SELECT crsql_config_set('merge-equal-values', 1); INSERT INTO foo VALUES (1, 'same', 'same')");
+    }
+    for _ in 0..2 {
+        for [from, to] in [[0, 1], [1, 2], [2, 0], [1, 0], [0, 2], [2, 1]] {
+            pull(&hosts[from], &hosts[to]);
+        }
+    }
+    let authors = |host: &Connection| rows(host, "SELECT cid, hex(site_id) FROM crsql_changes ORDER BY cid");
+    let greatest = hosts.iter().map(|host| one(host, "SELECT hex(crsql_site_id())")).max().unwrap();
+    for host in &hosts {
+        assert_eq!(authors(host), [format!("b|{greatest}"), format!("c|{greatest}")]);
+    }
 }
 
 #[test]
@@ -353,6 +413,110 @@ fn a_refused_value_leaves_nothing_and_local_writes_are_recorded_afterwards() {
     assert!(refused(&host, &record(sent("-1", 0, 2, 2, 5, S1, 0))).contains("rows stay"));
     run(&host, "UPDATE foo SET b = 3");
     assert_eq!(clock(&host, "foo"), ["1|b|2|2|0|0", "1|c|1|1|0|1"]);
+}
+
+/// A constraint's own ON CONFLICT clause is for the user's statements. A value that a peer sent is stored as it is, or refused.
+#[test]
+fn a_conflict_clause_of_the_table_neither_swallows_a_value_nor_ends_the_callers_transaction() {
+    for clause in ["IGNORE", "REPLACE", "ROLLBACK", "FAIL", "ABORT"] {
+        let host = tracked(
+            &format!(
+                "CREATE TABLE foo(a INTEGER PRIMARY KEY ON CONFLICT {clause} NOT NULL ON CONFLICT {clause},
+                 b NOT NULL ON CONFLICT {clause} DEFAULT 5, c CHECK (c <> 13))"
+            ),
+            "foo",
+        );
+        let null = Sent { val: Value::Null, ..sent("b", 0, 2, 1, 5, S1, 0) };
+        run(&host, "BEGIN; INSERT INTO foo VALUES (2, 2, 2)");
+        for record in [record(null.clone()), record(sent("c", 13, 2, 1, 5, S1, 0))] {
+            // First where the row is not there, then where it is.
+            assert!(refused_inside(&host, &record).contains("constraint failed"), "{clause}");
+        }
+        receive(&host, sent("b", 7, 1, 1, 5, S1, 0));
+        receive(&host, sent("c", 7, 1, 1, 5, S1, 0));
+        for record in [record(null), record(sent("c", 13, 2, 1, 5, S1, 0))] {
+            assert!(refused_inside(&host, &record).contains("constraint failed"), "{clause}");
+        }
+        receive(&host, sent("b", 8, 2, 1, 5, S1, 0));
+        run(&host, "COMMIT");
+        assert_eq!(rows(&host, "SELECT * FROM foo"), ["1|8|7", "2|2|2"], "{clause}");
+    }
+}
+
+#[test]
+fn a_trigger_that_ignores_a_write_refuses_the_record() {
+    let host = foo();
+    run(
+        &host,
+        "INSERT INTO foo VALUES (1, 1, 1);
+         CREATE TRIGGER i BEFORE INSERT ON foo WHEN NEW.a > 1 BEGIN SELECT RAISE(IGNORE); END;
+         CREATE TRIGGER u BEFORE UPDATE ON foo WHEN NEW.b = 13 BEGIN SELECT RAISE(IGNORE); END;
+         CREATE TRIGGER d BEFORE DELETE ON foo BEGIN SELECT RAISE(IGNORE); END; BEGIN",
+    );
+    let mut elsewhere = record(sent("b", 2, 1, 1, 5, S1, 0));
+    elsewhere[1] = Value::Blob(vec![1, 9, 2]);
+    for record in [record(sent("b", 13, 9, 1, 5, S1, 0)), record(sent("-1", 0, 2, 2, 5, S1, 0)), elsewhere] {
+        assert!(refused_inside(&host, &record).contains("the table ignored the"), "{record:?}");
+    }
+    receive(&host, sent("b", 7, 2, 1, 5, S1, 0));
+    run(&host, "COMMIT; DROP TRIGGER d");
+    receive(&host, sent("-1", 0, 2, 2, 5, S1, 0));
+    // What is not there cannot be deleted, and is remembered as deleted.
+    receive(&host, sent("-1", 0, 4, 4, 5, S1, 0));
+    assert_eq!(rows(&host, "SELECT cid, cl FROM crsql_changes"), ["-1|4"]);
+
+    let host = tracked("CREATE TABLE foo(a INTEGER PRIMARY KEY NOT NULL CHECK (a <> 1))", "foo");
+    run(&host, "BEGIN");
+    assert!(refused_inside(&host, &record(sent("-1", 0, 1, 1, 5, S1, 0))).contains("the table ignored the write"));
+    // A row of defaults that is not taken comes with its cells.
+    let host = tracked("CREATE TABLE foo(a INTEGER PRIMARY KEY NOT NULL, b CHECK (b IS NOT NULL))", "foo");
+    receive(&host, sent("-1", 0, 1, 1, 5, S1, 0));
+    receive(&host, sent("b", 3, 1, 1, 5, S1, 0));
+    assert_eq!(rows(&host, "SELECT * FROM foo"), ["1|3"]);
+}
+
+#[test]
+fn a_trigger_that_rolls_everything_back_leaves_nothing_of_it_behind() {
+    let host = foo();
+    run(
+        &host,
+        "INSERT INTO foo VALUES (1, 1, 1);
+         CREATE TRIGGER no AFTER UPDATE ON foo WHEN NEW.b = 13 BEGIN SELECT RAISE(ROLLBACK, 'all of it'); END",
+    );
+    let state = |host: &Connection| {
+        let counts = "SELECT crsql_db_version(), crsql_rows_impacted(), crsql_get_seq(), crsql_internal_sync_bit()";
+        (
+            clock(host, "foo"),
+            rows(host, "SELECT * FROM foo"),
+            rows(host, "SELECT * FROM crsql_site_id"),
+            rows(host, counts),
+        )
+    };
+    let before = state(&host);
+    for statement in ["UPDATE foo SET b = 13", "INSERT OR REPLACE INTO foo VALUES (1, 1, 1); UPDATE foo SET b = 13"] {
+        run(&host, "BEGIN; INSERT INTO foo VALUES (2, 2, 2)");
+        receive(&host, sent("c", 7, 2, 1, 90, S1, 0));
+        assert!(failure(&host, statement).contains("all of it"));
+        assert!(host.is_autocommit());
+        assert_eq!(state(&host), before);
+    }
+    run(&host, "BEGIN; SAVEPOINT s; INSERT INTO foo VALUES (2, 2, 2)");
+    receive(&host, sent("c", 7, 2, 1, 90, S1, 0));
+    let message = merge(&host, &record(sent("b", 13, 2, 1, 90, S2, 0))).unwrap_err().to_string();
+    assert!(message.contains("all of it"), "{message}");
+    assert!(host.is_autocommit());
+    assert_eq!(state(&host), before);
+    receive(&host, sent("b", 14, 2, 1, 1, S2, 0));
+    assert_eq!(clock(&host, "foo"), ["1|b|2|2|1|0", "1|c|1|1|0|1"]);
+}
+
+/// The message of a record that is refused inside of a transaction, which must go on with nothing of it.
+fn refused_inside(host: &Connection, record: &Record) -> String {
+    let before = (clock(host, "foo"), rows(host, "SELECT * FROM foo"));
+    let result = merge(host, record);
+    assert!(!host.is_autocommit(), "{result:?}");
+    assert_eq!((clock(host, "foo"), rows(host, "SELECT * FROM foo")), before, "{result:?}");
+    result.expect_err("the record is refused").to_string()
 }
 
 #[test]

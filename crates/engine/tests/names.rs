@@ -118,7 +118,6 @@ fn names_of_the_engines_own_are_no_trouble_in_a_users_table() {
     for name in ["rowid", "_rowid_", "oid"] {
         works(name, name, "v");
     }
-    works("foo__crsql_pks", "__crsql_key_", "crsql_changes");
 }
 
 #[test]

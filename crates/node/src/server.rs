@@ -235,7 +235,7 @@ fn let_in(
         return Err((
             StatusCode::UNAUTHORIZED,
             match token {
-                Some(_) => format!("this token does not open the room {room}; give the right one\n"),
+                Some(_) => format!("this token does not open the room {room}; give the right one with --token\n"),
                 None => format!("the room {room} needs a token, and none has come\n"),
             },
         ));

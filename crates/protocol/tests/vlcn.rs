@@ -220,6 +220,19 @@ fn a_client_that_left_something_out_is_asked_for_all_it_has_and_then_goes_on_as_
     assert!(as_they_are(&side.tell(frame(SERVER, 0, [1]))), "a server cannot be asked");
 }
 
+/// A client that tells all it has in several frames would be asked for ever.
+#[test]
+fn a_client_is_not_asked_again_where_asking_has_led_no_further() {
+    let mut side = server(7);
+    side.tell(frame(CLIENT, 7, [8]));
+    side.tell(Input::Incomplete);
+    side.tell(frame(CLIENT, 0, 1..=5));
+    assert_eq!(side.tell(Input::Applied { held: Point::after(7) }), [Output::Send(start_message(7))]);
+    assert!(matches!(side.tell(frame(CLIENT, 7, [8]))[..], [Output::Apply { as_they_are: true, .. }]));
+    side.tell(Input::Applied { held: Point::after(8) });
+    assert!(matches!(side.tell(frame(CLIENT, 8, [9]))[..], [Output::Apply { as_they_are: false, .. }]));
+}
+
 #[test]
 fn a_client_that_lacks_something_is_told_from_there_at_most_once_a_second() {
     let mut side = server(0);

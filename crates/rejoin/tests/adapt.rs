@@ -126,3 +126,23 @@ proptest! {
         prop_assert_eq!(before, same);
     }
 }
+
+#[test]
+fn a_key_that_a_collation_compares_is_its_owners_to_mend() {
+    for (create, expected) in [
+        ("CREATE TABLE t(a TEXT COLLATE NOCASE PRIMARY KEY NOT NULL, b)", 1),
+        ("CREATE TABLE t(a TEXT NOT NULL COLLATE RTRIM, b NOT NULL DEFAULT 0, PRIMARY KEY (b, a COLLATE BINARY))", 1),
+        ("CREATE TABLE t(a INTEGER PRIMARY KEY NOT NULL COLLATE NOCASE, b COLLATE NOCASE)", 0),
+    ] {
+        let connection = Connection::open_in_memory().expect("a database");
+        connection.execute_batch(create).expect("a table");
+        let tables = user_tables(&connection).expect("tables");
+        let found = survey(&connection, &tables[0], &[]).expect("a survey");
+        assert_eq!(found.obstacles.len(), expected, "{create}: {:?}", found.obstacles);
+        for obstacle in &found.obstacles {
+            assert_eq!(obstacle.kind(), "collated_key");
+            assert!(obstacle.says().contains("key column a compares by") && obstacle.cure().is_none());
+            assert!(obstacle.advice().is_some_and(|advice| advice.contains("without COLLATE")));
+        }
+    }
+}

@@ -6,8 +6,9 @@ use crate::engine_facts::{self, TableShape};
 use crate::error::{Result, StreamError};
 use crate::sql;
 use rejoin_bridge::{self as bridge, Connection, ValueRef};
-use rejoin_change::{COUNTER_MAX, Change, Cursor, SENTINEL, Value};
+use rejoin_change::{COUNTER_MAX, Change, SENTINEL, Value};
 use rejoin_wire::Package;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -55,24 +56,46 @@ fn rows_impacted(connection: &Connection) -> Result<i64> {
 
 fn check(connection: &Connection, package: &Package) -> Result<()> {
     let mut shapes: HashMap<Arc<str>, TableShape> = HashMap::new();
-    let mut before: Option<Cursor> = Some(package.start.cursor.clone());
+    let mut before: Option<&Change> = None;
     for change in &package.changes {
         check_counters(change)?;
-        let cursor = change.cursor();
-        if before.is_some_and(|before| cursor <= before) || cursor > package.end.cursor {
-            return Err(StreamError::PeerMisbehaved(format!(
-                "the package has the change of {} out of order, at {cursor}; it was not made by an outbound stream",
-                describe(change)
-            )));
+        if before.is_some_and(|before| order(before, change).is_ge()) {
+            return Err(out_of_order(change));
         }
-        before = Some(cursor);
+        before = Some(change);
         if !shapes.contains_key(&change.table) {
             let shape = engine_facts::table_shape(connection, &change.table)?.ok_or_else(|| unknown_table(change))?;
             shapes.insert(change.table.clone(), shape);
         }
         check_shape(&shapes[&change.table], change)?;
     }
+    if let (Some(first), Some(last)) = (package.changes.first(), before) {
+        if first.cursor() <= package.start.cursor {
+            return Err(out_of_order(first));
+        }
+        if last.cursor() > package.end.cursor {
+            return Err(out_of_order(last));
+        }
+    }
     Ok(())
+}
+
+/// The order of a stream, which is that of the changes' cursors.
+fn order(a: &Change, b: &Change) -> Ordering {
+    let place = |change: &Change| (change.db_version, change.seq);
+    place(a)
+        .cmp(&place(b))
+        .then_with(|| a.table.cmp(&b.table))
+        .then_with(|| a.key.cmp(&b.key))
+        .then_with(|| a.column.cmp(&b.column))
+}
+
+fn out_of_order(change: &Change) -> StreamError {
+    StreamError::PeerMisbehaved(format!(
+        "the package has the change of {} out of order, at {}; it was not made by an outbound stream",
+        describe(change),
+        change.cursor()
+    ))
 }
 
 fn check_counters(change: &Change) -> Result<()> {

@@ -2,6 +2,7 @@ use super::record::{Incoming, Record, about, table};
 use super::row::{OpenRow, RowMerge};
 use super::rowid;
 use super::sites::SiteOrdinals;
+use crate::catalogue::Tracked;
 use crate::engine::Engine;
 use rejoin_bridge::{Columns, Error, Result};
 use rejoin_change::{Change, ChangeStore, MergeFailure};
@@ -26,8 +27,8 @@ pub(super) fn merge(engine: &Rc<Engine>, columns: &Columns<'_>) -> Result<i64> {
         Some(row) => row,
         None => OpenRow::read(&table, packed, &incoming, 1).map_err(explain)?,
     };
-    let mut merge = RowMerge::new(engine, &mut row, &mut sites);
-    let effective = merge.merge(&incoming).and_then(|effective| merge.write().map(|()| effective)).map_err(explain)?;
+    let mut merge = RowMerge::new(engine, &mut row, &mut sites, std::slice::from_ref(&incoming));
+    let effective = merge.merge(0).and_then(|effective| merge.write().map(|()| effective)).map_err(explain)?;
     let number = row.key().filter(|_| effective).map_or(0, |key| rowid(table.index, key));
     let total = engine.connection.total_changes();
     engine.keep_warm_merge(WarmMerge { row, sites, total, records: records + 1 });
@@ -62,13 +63,11 @@ impl ChangeStore for Engine {
     type Error = Error;
 
     fn merge(&self, changes: &[Change]) -> std::result::Result<usize, MergeFailure<Error>> {
-        self.begin_write().map_err(|error| MergeFailure { changes: 0..1, error })?;
-        drop(self.take_warm_merge());
-        let mut sites = SiteOrdinals::default();
+        let mut batch = Batch::begin(self).map_err(|error| MergeFailure { changes: 0..1, error })?;
         let (mut merged, mut effective) = (0, 0);
-        for of_row in changes.chunk_by(|a, b| a.table == b.table && a.key == b.key) {
+        for of_row in changes.chunk_by(|a, b| a.key == b.key && a.table == b.table) {
             let mut at = 0..1;
-            effective += self.merge_row(of_row, &mut sites, &mut at).map_err(|error| {
+            effective += batch.merge_row(of_row, &mut at).map_err(|error| {
                 self.doubt_stored();
                 MergeFailure { changes: merged + at.start..merged + at.end, error }
             })?;
@@ -78,19 +77,43 @@ impl ChangeStore for Engine {
     }
 }
 
-impl Engine {
+/// Changes that are merged together: nothing else happens in the database meanwhile.
+struct Batch<'a> {
+    engine: &'a Engine,
+    sites: SiteOrdinals,
+    /// The table of the row before.
+    table: Option<Rc<Tracked>>,
+}
+
+impl<'a> Batch<'a> {
+    fn begin(engine: &'a Engine) -> Result<Batch<'a>> {
+        engine.begin_write()?;
+        drop(engine.take_warm_merge());
+        Ok(Batch { engine, sites: SiteOrdinals::default(), table: None })
+    }
+
+    fn table(&mut self, name: &str) -> Result<Rc<Tracked>> {
+        let before = self.table.take().filter(|table| table.name == name);
+        let table = before.map_or_else(|| table(self.engine, name.as_bytes()), Ok)?;
+        self.table = Some(table.clone());
+        Ok(table)
+    }
+
     /// Merges changes of one row. Returns how many had an effect. `at` says which of them are being merged.
-    fn merge_row(&self, changes: &[Change], sites: &mut SiteOrdinals, at: &mut Range<usize>) -> Result<usize> {
+    fn merge_row(&mut self, changes: &[Change], at: &mut Range<usize>) -> Result<usize> {
         let first = &changes[0];
-        let table = table(self, first.table.as_bytes())?;
-        let first_seq = self.take_seq(changes.len());
-        let opening = Incoming::of_change(first, first_seq)?;
-        let mut row = OpenRow::read(&table, first.key.as_bytes(), &opening, changes.len())?;
-        let mut merge = RowMerge::new(self, &mut row, sites);
-        let mut effective = 0;
-        for (place, (change, seq)) in changes.iter().zip(first_seq..).enumerate() {
+        let table = self.table(&first.table)?;
+        let mut incoming = Vec::with_capacity(changes.len());
+        for (place, (change, seq)) in changes.iter().zip(self.engine.take_seq(changes.len())..).enumerate() {
             *at = place..place + 1;
-            effective += usize::from(merge.merge(&Incoming::of_change(change, seq)?)?);
+            incoming.push(Incoming::of_change(change, seq)?);
+        }
+        let mut row = OpenRow::read(&table, first.key.as_bytes(), &incoming[0], changes.len())?;
+        let mut merge = RowMerge::new(self.engine, &mut row, &mut self.sites, &incoming);
+        let mut effective = 0;
+        for place in 0..changes.len() {
+            *at = place..place + 1;
+            effective += usize::from(merge.merge(place)?);
         }
         *at = 0..changes.len();
         merge.write()?;

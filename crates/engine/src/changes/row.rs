@@ -5,7 +5,8 @@ use super::record::{Incoming, key_values};
 use super::sites::SiteOrdinals;
 use crate::catalogue::Tracked;
 use crate::engine::Engine;
-use crate::local_write::{find_key, find_or_add_key};
+use crate::local_write::add_or_find_key;
+use crate::statements::FEW_COLUMNS;
 use crate::values::{to_bridge, to_change};
 use rejoin_bridge::{Error, Result, Slot, ValueRef};
 use rejoin_change::{CellClock, RowClock, SENTINEL, Standing, Tie, Value, Verdict, decide};
@@ -20,6 +21,8 @@ pub(super) struct OpenRow {
     /// The number that stands for the key here; none before it is known.
     key: Option<i64>,
     clock: RowClock,
+    /// True where the user's row is there, unless somebody took it away while nothing was recorded.
+    there: bool,
 }
 
 impl OpenRow {
@@ -28,12 +31,13 @@ impl OpenRow {
         let keys = key_values(table, packed)?;
         let columns = table.columns.len();
         let clock = RowClock::unknown(columns);
-        let mut row = OpenRow { table: table.clone(), packed: packed.to_vec(), keys, key: None, clock };
-        if changes * CELLS_READ_AHEAD >= columns {
+        let mut row = OpenRow { table: table.clone(), packed: packed.to_vec(), keys, key: None, clock, there: false };
+        if changes > 1 && changes * FEW_COLUMNS >= columns {
             row.read_all()?;
         } else {
             row.read_one(first.column)?;
         }
+        row.there = row.clock.causal_length() % 2 == 1;
         Ok(row)
     }
 
@@ -52,16 +56,13 @@ impl OpenRow {
     /// Reads the clocks of all cells.
     fn read_all(&mut self) -> Result<()> {
         let table = self.table.clone();
-        if self.key.is_none() {
-            self.key = find_key(&table, &self.key_values())?;
-        }
-        let Some(key) = self.key else { return Ok(()) };
         let mut clock = RowClock::unknown(table.columns.len());
-        let (mut sentinel, mut recorded) = (None, false);
-        let mut statement = table.statements.row_clock.lend()?;
-        statement.each(&[key.into()], |found| {
-            recorded = true;
-            let (name, version) = (found.column(0).as_bytes().unwrap_or_default(), found.column_i64(1));
+        let (mut key, mut sentinel) = (None, None);
+        table.statements.row_clock.lend()?.each(&self.key_values(), |found| {
+            let (name, version) = (found.column(1).as_bytes().unwrap_or_default(), found.column_i64(2));
+            if key.is_none() {
+                key = Some(found.column_i64(0));
+            }
             if name == SENTINEL.as_bytes() {
                 sentinel = Some(version);
             } else if let Some(column) = table.column_index(name) {
@@ -69,33 +70,36 @@ impl OpenRow {
             }
             Ok(())
         })?;
-        self.clock = clock.with_causal_length(sentinel.unwrap_or(i64::from(recorded)));
+        self.clock = clock.with_causal_length(sentinel.unwrap_or(i64::from(key.is_some())));
+        self.key = key.or(self.key);
         Ok(())
     }
 
-    /// Reads the clock of one cell, and the causal length.
+    /// Reads the clock of one cell, and the causal length. Where the cell has no clock row, all are read: the whole row
+    /// may have none.
     fn read_one(&mut self, column: &str) -> Result<()> {
         let table = self.table.clone();
+        let Some(place) = table.column_index(column.as_bytes()) else { return self.read_all() };
+        let (mut key, mut sentinel, mut cell) = (None, None, None);
         let values: Vec<ValueRef<'_>> = self.key_values().into_iter().chain([column.into()]).collect();
-        let found = table.statements.standing.lend()?.query_row(&values, |found| {
-            let number = |i: i32| (!found.column(i).is_null()).then(|| found.column_i64(i));
-            Ok((found.column_i64(0), number(1).unwrap_or(found.column_i64(3)), number(2)))
+        table.statements.cell_clock.lend()?.each(&values, |found| {
+            let version = Some(found.column_i64(2));
+            match found.column(1).as_bytes() == Some(SENTINEL.as_bytes()) {
+                true => sentinel = version,
+                false => cell = version,
+            }
+            key = Some(found.column_i64(0));
+            Ok(())
         })?;
-        let Some((key, causal_length, col_version)) = found else { return Ok(()) };
+        let (Some(key), Some(cell)) = (key, cell) else { return self.read_all() };
         if self.key.is_none() {
             self.key = Some(key);
-            self.clock = RowClock::unread(causal_length, table.columns.len());
+            self.clock = RowClock::unread(sentinel.unwrap_or(1), table.columns.len());
         }
-        if let Some(column) = table.column_index(column.as_bytes()) {
-            self.clock.set_cell(column, col_version.map_or(CellClock::Absent, CellClock::At));
-        }
+        self.clock.set_cell(place, CellClock::At(cell));
         Ok(())
     }
 }
-
-/// For how many cells the clock of the whole row is read rather than one cell's, per change that is to be merged: a row's
-/// clock rows lie together, and each look-up costs as much as passing a few.
-const CELLS_READ_AHEAD: usize = 8;
 
 /// Merges changes into one row. What has won is written by [`RowMerge::write`], or before the next look at the database.
 ///
@@ -105,10 +109,21 @@ pub(super) struct RowMerge<'a> {
     engine: &'a Engine,
     row: &'a mut OpenRow,
     sites: &'a mut SiteOrdinals,
+    changes: &'a [Incoming<'a>],
+    compared: Compared,
     /// What begins a new life of the row, which is to be written before the cells.
     life: Option<Incoming<'a>>,
     /// Cells that are to be written, in the order of their columns.
     cells: Vec<Winner<'a>>,
+}
+
+/// How the values of the changes compare with those that are stored.
+enum Compared {
+    NotYet,
+    /// There is no row to compare with.
+    NoRow,
+    /// By the changes' places.
+    Orders(Vec<Ordering>),
 }
 
 /// A change that has won its cell.
@@ -120,22 +135,21 @@ struct Winner<'a> {
 }
 
 impl<'a> RowMerge<'a> {
-    pub(super) fn new(engine: &'a Engine, row: &'a mut OpenRow, sites: &'a mut SiteOrdinals) -> RowMerge<'a> {
-        RowMerge { engine, row, sites, life: None, cells: Vec::new() }
+    pub(super) fn new(
+        engine: &'a Engine,
+        row: &'a mut OpenRow,
+        sites: &'a mut SiteOrdinals,
+        changes: &'a [Incoming<'a>],
+    ) -> RowMerge<'a> {
+        RowMerge { engine, row, sites, changes, compared: Compared::NotYet, life: None, cells: Vec::new() }
     }
 
-    /// Decides one change. True where it has an effect.
-    pub(super) fn merge(&mut self, incoming: &Incoming<'a>) -> Result<bool> {
-        let table = self.row.table.clone();
-        let column = table.column_index(incoming.column.as_bytes());
+    /// Decides one of the changes. True where it has an effect.
+    pub(super) fn merge(&mut self, place: usize) -> Result<bool> {
+        let incoming = &self.changes[place];
+        let column = self.row.table.column_index(incoming.column.as_bytes());
         let standing = self.standing(column, incoming)?;
-        // The values of a tie are compared as they are stored.
-        if standing.col_version == Some(incoming.col_version)
-            && self.cells.iter().any(|cell| Some(cell.column) == column)
-        {
-            self.write()?;
-        }
-        let verdict = decide(standing, incoming.arriving(), || self.tie(column, incoming, standing))?;
+        let verdict = decide(standing, incoming.arriving(), || self.tie(place, column, standing))?;
         match verdict {
             // The key is made known even so, as the original does.
             Verdict::Ignore => {
@@ -155,7 +169,7 @@ impl<'a> RowMerge<'a> {
             return Ok(standing);
         }
         self.write()?;
-        if self.row.table.columns.len() <= CELLS_READ_AHEAD {
+        if self.row.table.columns.len() <= FEW_COLUMNS {
             self.row.read_all()?;
         } else {
             self.row.read_one(incoming.column)?;
@@ -164,23 +178,80 @@ impl<'a> RowMerge<'a> {
         read.ok_or_else(|| Error::failed("the clock of the row was gone when it was to be read"))
     }
 
-    /// Compares the incoming write with the stored one, the value as it is stored.
-    fn tie(&self, column: Option<usize>, incoming: &Incoming<'_>, standing: Standing) -> Result<Tie> {
-        let table = &self.row.table;
+    /// Compares an incoming write with the stored one, the value as it is stored.
+    fn tie(&mut self, place: usize, column: Option<usize>, standing: Standing) -> Result<Tie> {
+        let incoming = &self.changes[place];
         let column = column.ok_or_else(|| no_column(incoming.column))?;
-        let values = table.statements.read_cell[column].lend()?.query_row(&self.row.key_values(), |row| {
-            Ok(to_change(incoming.value).merge_order(to_change(row.column(0))))
-        })?;
-        match values {
-            Some(values) => Ok(Tie { values, sites: Ordering::Equal }),
-            // Cells of a life before this one were never written in it: any write wins.
-            None if standing.col_version == Some(0) => Ok(Tie { values: Ordering::Greater, sites: Ordering::Equal }),
-            None => Err(Error::failed(format!("could not find row to merge with for tbl {}", table.name))),
+        if self.cells.iter().any(|cell| cell.column == column) {
+            self.write()?;
         }
+        if matches!(self.compared, Compared::NotYet) {
+            self.compared = self.compare()?;
+        }
+        match &self.compared {
+            Compared::Orders(orders) if orders[place] == Ordering::Equal => {
+                Ok(Tie { values: Ordering::Equal, sites: self.site_order(column, incoming)? })
+            }
+            Compared::Orders(orders) => Ok(Tie { values: orders[place], sites: Ordering::Equal }),
+            // Cells of a life before this one were never written in it: any write wins.
+            Compared::NoRow if standing.col_version == Some(0) => {
+                Ok(Tie { values: Ordering::Greater, sites: Ordering::Equal })
+            }
+            Compared::NoRow | Compared::NotYet => {
+                Err(Error::failed(format!("could not find row to merge with for tbl {}", self.row.table.name)))
+            }
+        }
+    }
+
+    /// Compares all changes at once: where one ties, the others mostly do.
+    fn compare(&self) -> Result<Compared> {
+        let table = &self.row.table;
+        let columns: Vec<Option<usize>> =
+            self.changes.iter().map(|change| table.column_index(change.column.as_bytes())).collect();
+        let read = table.statements.column_set(columns.iter().flatten().copied());
+        let mut sorted: Vec<usize> = columns.iter().flatten().copied().collect();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let mut orders = vec![Ordering::Equal; columns.len()];
+        let found = read.read.lend()?.query_row(&self.row.key_values(), |row| {
+            for ((order, column), change) in orders.iter_mut().zip(&columns).zip(self.changes) {
+                let place = column.and_then(|column| sorted.binary_search(&column).ok());
+                if let Some(place) = place {
+                    *order = to_change(change.value).merge_order(to_change(row.column(place as i32)));
+                }
+            }
+            Ok(())
+        })?;
+        Ok(found.map_or(Compared::NoRow, |()| Compared::Orders(orders)))
+    }
+
+    /// How the author of the incoming write compares with that of the stored one, where authors decide.
+    fn site_order(&self, column: usize, incoming: &Incoming<'_>) -> Result<Ordering> {
+        if !self.engine.merge_equal_values()? {
+            return Ok(Ordering::Equal);
+        }
+        let table = &self.row.table;
+        let cell = [self.row.key.into(), table.columns[column].as_str().into()];
+        let order = table
+            .statements
+            .site_of_cell
+            .lend()?
+            .query_row(&cell, |row| Ok(row.column(0).as_bytes().map(|stored| incoming.site_id.cmp(stored))))?;
+        order.flatten().ok_or_else(|| {
+            Error::failed(format!(
+                "could not find site_id for previous change, cr-sqlite clock table might be corrupt for tbl {}",
+                table.name
+            ))
+        })
     }
 
     fn win(&mut self, column: Option<usize>, change: Incoming<'a>, revive: bool) -> Result<()> {
         let column = column.ok_or_else(|| no_column(change.column))?;
+        // The constraint may say ON CONFLICT IGNORE, REPLACE or ROLLBACK: none of that is for what a peer sends.
+        if change.value.is_null() && self.row.table.not_null[column] {
+            let table = &self.row.table.name;
+            return Err(Error::constraint(format!("NOT NULL constraint failed: {table}.{}", change.column)));
+        }
         if revive {
             self.begin_life(change)?;
         }
@@ -204,6 +275,8 @@ impl<'a> RowMerge<'a> {
         self.write()?;
         let table = self.row.table.clone();
         self.write_base(&table.statements.delete_row, &[])?;
+        self.check_written(false)?;
+        self.row.there = false;
         let key = self.known_key()?;
         self.set_clock_row(&table.statements.set_clock_row, SENTINEL, change.causal_length, change)?;
         if self.row.clock.may_have_cells() {
@@ -215,13 +288,14 @@ impl<'a> RowMerge<'a> {
 
     /// Writes what has won so far.
     pub(super) fn write(&mut self) -> Result<()> {
+        self.compared = Compared::NotYet;
         let (life, cells) = (self.life.take(), std::mem::take(&mut self.cells));
         if life.is_none() && cells.is_empty() {
             return Ok(());
         }
         let table = self.row.table.clone();
         let statements = &table.statements;
-        self.write_row(life.is_some(), &cells)?;
+        self.write_row(&cells)?;
         if let Some(change) = &life {
             let key = self.known_key()?;
             let version = self.engine.stamp(change.db_version)?;
@@ -229,12 +303,38 @@ impl<'a> RowMerge<'a> {
             self.set_clock_row(&statements.set_clock_row, SENTINEL, change.causal_length, change)?;
             self.engine.add_rows_impacted(1);
         }
-        for Winner { column, change, recorded } in &cells {
-            let statement = if *recorded { &statements.update_clock_row } else { &statements.add_clock_row };
-            self.set_clock_row(statement, &table.columns[*column], change.col_version, change)?;
-            self.engine.add_rows_impacted(1);
+        self.record(&cells)
+    }
+
+    /// Writes the clock rows of cells that have won.
+    fn record(&mut self, cells: &[Winner<'_>]) -> Result<()> {
+        let floor = cells.first().map_or(0, |cell| cell.change.db_version);
+        let alike = |cell: &Winner<'_>| !cell.recorded && cell.change.db_version == floor;
+        if (2..=RECORDED_TOGETHER_MAX).contains(&cells.len()) && cells.iter().all(alike) {
+            self.add_clock_rows(cells, floor)?;
+        } else {
+            let table = self.row.table.clone();
+            let statements = &table.statements;
+            for Winner { column, change, recorded } in cells {
+                let statement = if *recorded { &statements.update_clock_row } else { &statements.add_clock_row };
+                self.set_clock_row(statement, &table.columns[*column], change.col_version, change)?;
+            }
         }
+        self.engine.add_rows_impacted(cells.len() as i64);
         Ok(())
+    }
+
+    fn add_clock_rows(&mut self, cells: &[Winner<'_>], floor: i64) -> Result<()> {
+        let table = self.row.table.clone();
+        let mut by_name: Vec<&Winner<'_>> = cells.iter().collect();
+        by_name.sort_unstable_by_key(|cell| &table.columns[cell.column]);
+        let mut values = vec![self.known_key()?.into(), self.engine.stamp(floor)?.into()];
+        for Winner { change, .. } in by_name {
+            let site = self.sites.ordinal(self.engine, change.site_id)?;
+            values.extend([change.col_version, site, change.seq].map(ValueRef::Integer));
+        }
+        let set = table.statements.column_set(cells.iter().map(|cell| cell.column));
+        set.add_clock_rows.lend()?.run(&values)
     }
 
     /// Writes the clock row of a column or of the row itself, as a change has it.
@@ -247,21 +347,41 @@ impl<'a> RowMerge<'a> {
         statement.lend()?.run(&[key, column.into(), version, db_version, site, seq])
     }
 
-    fn write_row(&self, begins_life: bool, cells: &[Winner<'_>]) -> Result<()> {
+    fn write_row(&mut self, cells: &[Winner<'_>]) -> Result<()> {
+        let there = std::mem::replace(&mut self.row.there, true);
         let table = &self.row.table;
         if cells.is_empty() {
-            return self.write_base(&table.statements.add_row, &[]);
+            self.write_base(&table.statements.add_row, &[])?;
+            // A row of defaults that the table does not take comes with its cells. A row of its key alone has none.
+            return if table.columns.is_empty() { self.check_written(true) } else { Ok(()) };
         }
         let values: Vec<ValueRef<'_>> = cells.iter().map(|cell| cell.change.value).collect();
-        let write = table.statements.row_write(cells.iter().map(|cell| cell.column));
-        // A row that has cells is there, unless somebody took it away while nothing was recorded.
-        if !begins_life && cells.iter().any(|cell| cell.recorded) {
+        let write = table.statements.column_set(cells.iter().map(|cell| cell.column));
+        if there {
             self.write_base(&write.update, &values)?;
             if self.engine.connection.changes() > 0 {
                 return Ok(());
             }
         }
-        self.write_base(&write.upsert, &values)
+        self.write_base(&write.upsert, &values)?;
+        self.check_written(true)
+    }
+
+    /// After a write of the user's row: fails where it was ignored, as a trigger can do by RAISE(IGNORE). The clock would
+    /// else tell others of something that is not so.
+    fn check_written(&self, remains: bool) -> Result<()> {
+        let (engine, table) = (self.engine, &self.row.table);
+        if engine.connection.changes() > 0 {
+            return Ok(());
+        }
+        let exists = table.statements.row_exists.lend()?.query_row(&self.row.key_values(), |_| Ok(()))?.is_some();
+        if exists == remains && (!remains || table.columns.is_empty()) {
+            return Ok(());
+        }
+        let what = if remains { "write" } else { "delete" };
+        Err(Error::constraint(format!(
+            "the table ignored the {what}: a trigger or a constraint of its does not let it pass"
+        )))
     }
 
     /// Writes the user's table; the triggers that record local writes look away meanwhile.
@@ -277,11 +397,14 @@ impl<'a> RowMerge<'a> {
         if let Some(key) = self.row.key {
             return Ok(key);
         }
-        let (key, _) = find_or_add_key(self.engine, &self.row.table, &self.row.key_values())?;
+        let (key, _) = add_or_find_key(self.engine, &self.row.table, &self.row.key_values())?;
         self.row.key = Some(key);
         Ok(key)
     }
 }
+
+/// How many clock rows are written by one statement, so that its parameters stay few.
+const RECORDED_TOGETHER_MAX: usize = 16;
 
 fn no_column(column: &str) -> Error {
     Error::failed(format!("the table has no column {column} outside of its primary key"))

@@ -10,15 +10,18 @@ pub fn memory() -> Connection {
     prepared(Connection::open_in_memory)
 }
 
+/// A database in memory with the engine, and the engine's own handle to it.
+pub fn memory_with_handle() -> (Connection, Bridge) {
+    linked::open(rejoin_engine::register, Connection::open_in_memory).expect("the engine opens a database")
+}
+
 /// A database file with the engine.
 pub fn file(path: &Path) -> Connection {
     prepared(|| Connection::open(path))
 }
 
 fn prepared(open: impl FnOnce() -> rusqlite::Result<Connection>) -> Connection {
-    let (host, _): (Connection, Bridge) =
-        linked::open(rejoin_engine::register, open).expect("the engine opens a database");
-    host
+    linked::open(rejoin_engine::register, open).expect("the engine opens a database").0
 }
 
 /// A database in memory with the table of the worked examples.

@@ -73,6 +73,8 @@ pub(crate) const NOTE_SKIPPED: &str = "INSERT INTO main.crsql_vlcn_skipped(site_
      VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET told_to = NULL";
 pub(crate) const FORGET_TOLD: &str = "DELETE FROM main.crsql_vlcn_skipped \
      WHERE site_id = ?1 AND schema_version <> ?2 AND told_to < ?3";
+pub(crate) const FORGET_OTHERS: &str =
+    "DELETE FROM main.crsql_vlcn_skipped WHERE site_id = ?1 AND schema_version <> ?2";
 pub(crate) const TELL_SKIPPED: &str = "UPDATE main.crsql_vlcn_skipped SET told_to = coalesce(told_to, ?3) \
      WHERE site_id = ?1 AND schema_version <> ?2 RETURNING from_version";
 

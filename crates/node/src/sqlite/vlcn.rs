@@ -10,3 +10,4 @@ pub(crate) use admit::{admit, announcement, check_schema};
 pub(crate) use columns::Columns;
 pub(crate) use merge::apply;
 pub(crate) use pull::{Blobs, Listener, pull};
+pub(crate) use skipped::ANY_SERVER;

@@ -72,9 +72,10 @@ pub(crate) async fn session(
             return Err(NodeError::Store(format!("{}; {}", refusal.reason, refusal.advice)));
         }
     };
+    let reader = (store::ANY_SERVER, announcement.schema_version);
     let session = Session::new(Role::Client { announcement, once }, patience);
     let (outgoing, incoming) = client_halves(socket);
-    let listener = Listener { known, blobs: terms.blobs, client: None };
+    let listener = Listener { known, blobs: terms.blobs, reader };
     let host = Host::Database { database: database.clone(), listener };
     let ended = run(session, outgoing, incoming, host, None, stop, events).await;
     let next = match &ended {

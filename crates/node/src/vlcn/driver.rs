@@ -257,11 +257,11 @@ async fn admit(rooms: Arc<Rooms>, name: String, schemas: Schemas, announcement: 
         Ok(guard) => guard,
         Err(refusal) => return Answer::Told(Box::new(Input::Failed(refusal))),
     };
-    let client = Some((announcement.site_id, announcement.schema_version));
+    let reader = (announcement.site_id, announcement.schema_version);
     let work = move |worker: &mut crate::sqlite::Worker| store::admit(worker, &announcement, &schemas);
     match guard.database().run(work).await {
         Ok((admitted, known)) => {
-            let listener = Listener { known, blobs: Blobs::Told, client };
+            let listener = Listener { known, blobs: Blobs::Told, reader };
             Answer::Admitted { guard: Box::new(guard), admitted, listener }
         }
         Err(Trouble::Refused(refusal)) => Answer::Told(Box::new(Input::Failed(refusal))),

@@ -142,6 +142,30 @@ async fn a_blob_is_refused_in_words_before_it_is_sent_and_what_lies_before_it_go
     hub.stop().await;
 }
 
+#[tokio::test]
+async fn what_was_left_out_under_an_earlier_schema_is_told_under_one_that_names_it() {
+    let folder = Folder::new();
+    let (a, schema) = make(&folder, "a.db");
+    let hub = Hub::start_with_schemas(&folder.rooms(), &schemas(&folder)).await;
+    let url = format!("ws://{}/", hub.address);
+    once(&a, &url, Some(&schema)).await.expect("level");
+    run(
+        &a,
+        "SELECT crsql_begin_alter('note'); ALTER TABLE note ADD COLUMN color TEXT; SELECT crsql_commit_alter('note');
+         INSERT INTO note VALUES (1, 'a', 1, 'red');",
+    );
+    once(&a, &url, Some(&schema)).await.expect("level");
+    assert_eq!(rows(&open(&folder.room("app"))).len(), 1);
+    let newer = SCHEMA.replace("weight REAL", "weight REAL, color TEXT");
+    std::fs::write(&schema, &newer).expect("a file");
+    once(&a, &url, Some(&schema)).await.expect("level");
+    assert_eq!(rows(&open(&a)), rows(&open(&folder.room("app"))), "with the column");
+    let site_id = open(&a).site_id().expect("an id");
+    once(&a, &url, None).await.expect("level");
+    assert_eq!(open(&a).site_id().expect("an id"), site_id, "once is enough");
+    hub.stop().await;
+}
+
 /// The client dialled again several times a second, for ever: each session began well.
 #[tokio::test]
 async fn what_this_side_refuses_is_tried_again_after_longer_and_longer_waits() {

@@ -59,6 +59,81 @@ async fn two_browsers_and_a_native_client_of_one_room_meet() {
 }
 
 #[tokio::test]
+async fn a_client_is_let_in_on_any_path_and_a_page_at_the_root_is_still_a_page() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let folder = Folder::new();
+    let hub = start(&folder).await;
+    let database = Database::open(folder.path("one.db")).expect("opens");
+    database.connection().execute_batch(SCHEMA).expect("good");
+    for path in ["/", "/sync", "/x/sync?y=1", "/other-room", "/vlcn-ws/"] {
+        let mut wire = Wire::dial_with(hub.address, path, &["cm9vbT1hcHA"]).await.expect(path);
+        wire.send(&announcement(&database)).await;
+        assert!(matches!(wire.hear().await, Ok(Message::StartStreaming { .. })), "{path}");
+    }
+    assert!(folder.room("app").exists() && !folder.room("other-room").exists());
+    let mut socket = tokio::net::TcpStream::connect(hub.address).await.expect("connects");
+    socket.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.expect("goes out");
+    let mut page = String::new();
+    socket.read_to_string(&mut page).await.expect("an answer");
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("ws://HOST:PORT/ROOM"), "{page}");
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn numbers_are_stored_as_their_columns_have_them_and_texts_that_are_not_utf_8_are_told_all_the_same() {
+    use rejoin::rusqlite::types::Value as Cell;
+    use rejoin_wire::vlcn::{Change, Changes, Value};
+    let folder = Folder::new();
+    let hub = start(&folder).await;
+    let one = Database::open(folder.path("one.db")).expect("opens");
+    one.connection().execute_batch(SCHEMA).expect("good");
+    let mut wire = Wire::dial(hub.address, "app", None).await.expect("is let in");
+    wire.send(&announcement(&one)).await;
+    assert!(matches!(wire.hear().await, Ok(Message::StartStreaming { .. })));
+    let mut changes = Changes::new();
+    for (table, key, column, number) in [
+        ("tag", &[1, 11, 1, b'a'][..], "color", 7.0),
+        ("tag", &[1, 11, 1, b'b'], "color", 7.5),
+        ("tag", &[1, 11, 1, b'c'], "color", 3e9),
+        ("tag", &[1, 11, 1, b'd'], "color", -2_147_483_648.0),
+        ("note", &[1, 9, 1], "weight", 7.0),
+        ("note", &[1, 9, 1], "text", 7.0),
+    ] {
+        changes.push(&Change {
+            table,
+            key,
+            column,
+            value: Value::Number(number),
+            col_version: 1,
+            db_version: 1,
+            site_id: None,
+            causal_length: 1,
+            seq: 0,
+        });
+    }
+    let sender = one.site_id().expect("an id");
+    wire.send(&Message::Changes { sender, since: Point::START, changes }).await;
+    let room = open(&folder.room("app"));
+    eventually("the room has them", || count(&room) == 5).await;
+    let values: Vec<Cell> = rows(&room).into_iter().map(|row| row.last().cloned().expect("a cell")).collect();
+    let expected = [Cell::Real(7.0), Cell::Integer(7), Cell::Real(7.5), Cell::Real(3e9), Cell::Integer(-2_147_483_648)];
+    assert_eq!(values, expected);
+    assert_eq!(rows(&room)[0][1], Cell::Text("7".to_owned()));
+
+    run(&folder.room("app"), "INSERT INTO note VALUES (2, CAST(x'61ff62' AS TEXT), 9007199254740993)");
+    run(&folder.room("app"), "INSERT INTO tag VALUES ('e', 9007199254740993)");
+    let mut told = Vec::new();
+    while told.len() < 3 {
+        if let Message::Changes { changes, .. } = wire.hear().await.expect("goes on") {
+            told.extend(changes.iter().map(|change| format!("{} {:?}", change.column, change.value)));
+        }
+    }
+    let expected = ["text Text(\"a\u{fffd}b\")", "weight Number(9007199254740992.0)", "color BigInt(9007199254740993)"];
+    assert_eq!(told, expected);
+    hub.stop().await;
+}
+
+#[tokio::test]
 async fn changes_from_a_client_have_the_client_as_their_author_and_its_position_is_kept_with_them() {
     let folder = Folder::new();
     let hub = start(&folder).await;

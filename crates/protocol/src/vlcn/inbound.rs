@@ -12,6 +12,8 @@ pub(super) struct Inbound {
     /// Changes in the frame that is being applied.
     applying: Option<u64>,
     asks: Asks,
+    /// Asking did not lead beyond this: what follows is taken as it is.
+    in_vain_at: Option<Point>,
     changes: u64,
 }
 
@@ -43,7 +45,15 @@ pub(super) enum Step {
 
 impl Inbound {
     pub(super) fn new(asks: Asks) -> Inbound {
-        Inbound { held: Point::START, waiting: VecDeque::new(), waiting_bytes: 0, applying: None, asks, changes: 0 }
+        Inbound {
+            held: Point::START,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            applying: None,
+            asks,
+            in_vain_at: None,
+            changes: 0,
+        }
     }
 
     /// Sets what is held of the other side, once it is known who that is.
@@ -72,18 +82,19 @@ impl Inbound {
             self.asks = Asks::Answered;
         }
         self.applying = Some(frame.changes.len() as u64);
-        let as_they_are = matches!(self.asks, Asks::Never | Asks::Answered);
+        let as_they_are = matches!(self.asks, Asks::Never | Asks::Answered) || self.in_vain_at == Some(self.held);
         Some(Step::Do(Output::Apply { sender: frame.sender, changes: frame.changes, as_they_are }))
     }
 
     /// True where this was all that the other side has, as it was asked for.
     pub(super) fn applied(&mut self, held: Point) -> bool {
-        self.held = self.held.max(held);
-        self.changes += self.applying.take().unwrap_or(0);
         let was_asked_for = self.asks == Asks::Answered;
         if was_asked_for {
             self.asks = Asks::WhenNeeded;
+            self.in_vain_at = (held <= self.held).then_some(self.held);
         }
+        self.held = self.held.max(held);
+        self.changes += self.applying.take().unwrap_or(0);
         was_asked_for
     }
 

@@ -75,6 +75,12 @@ pub(crate) fn announcement(
         Some(schema) => columns_of(worker, schema)?,
         None => Columns::of_database(worker.connection())?,
     };
+    if skipped::has_left_out_for_server(worker.connection(), schema_version)? {
+        // The server's position has passed it, and cannot be moved back for good. Under a new id all is told.
+        worker.reidentify("the schema now names something that was left out before")?;
+        skipped::forget_for_server(worker.connection(), schema_version)?;
+        return Err(Trouble::Reidentified);
+    }
     let last_seens = all_held(worker.connection()).map_err(failed)?;
     Ok((Announcement { site_id, last_seens, schema_name, schema_version }, Arc::new(known)))
 }

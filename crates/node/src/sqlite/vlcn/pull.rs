@@ -25,8 +25,9 @@ pub(crate) struct Listener {
     /// What it knows; nothing else is told.
     pub(crate) known: Arc<Columns>,
     pub(crate) blobs: Blobs,
-    /// A client and the version of its schema, for which it is remembered that something was left out.
-    pub(crate) client: Option<(SiteId, i64)>,
+    /// A client, or [`super::ANY_SERVER`], and the version of its schema, for which it is remembered that something was left
+    /// out.
+    pub(crate) reader: (SiteId, i64),
 }
 
 /// Reads whole transactions behind a db_version: as many as make a frame of a good size, and at least one.
@@ -76,8 +77,9 @@ pub(crate) fn pull(
     }
     drop(rows);
     drop(statement);
-    if let (Some(db_version), Some((client, schema_version))) = (left_out, listener.client) {
-        skipped::note(worker.connection(), client, schema_version, db_version)?;
+    if let Some(db_version) = left_out {
+        let (site_id, schema_version) = listener.reader;
+        skipped::note(worker.connection(), site_id, schema_version, db_version)?;
     }
     let scanned = if is_all { scanned.max(head) } else { scanned };
     Ok(Pulled { changes, scanned, head })

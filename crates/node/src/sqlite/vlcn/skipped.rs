@@ -53,6 +53,21 @@ pub(super) fn to_tell(
     Ok(found.into_iter().min())
 }
 
+/// Whether something was left out for a server while this database had another version of its schema.
+pub(super) fn has_left_out_for_server(connection: &Connection, schema_version: i64) -> Result<bool, Refusal> {
+    // Nothing counts as seen, and nothing is there that could be told again from.
+    to_tell(connection, ANY_SERVER, schema_version, 0, 0).map(|from_version| from_version.is_some())
+}
+
+/// All of it will be told.
+pub(super) fn forget_for_server(connection: &Connection, schema_version: i64) -> Result<(), Refusal> {
+    connection.execute(sql::FORGET_OTHERS, params![ANY_SERVER.as_bytes(), schema_version]).map_err(failed)?;
+    Ok(())
+}
+
+/// Stands for the server of a client: its id is not known before it speaks.
+pub(crate) const ANY_SERVER: SiteId = SiteId([0; 16]);
+
 fn exists(connection: &Connection) -> rusqlite::Result<bool> {
     connection.prepare_cached(sql::HAS_VLCN_SKIPPED)?.query_row([], |row| row.get::<_, i64>(0)).map(|count| count > 0)
 }
