@@ -254,7 +254,8 @@ impl Session {
     /// Tells the client where to start. From the beginning and without leaving out any author it tells all that it has.
     fn send_start(&mut self) {
         let (since, exclude_sites) = match self.inbound.has_asked() {
-            true => (Point::START, Vec::new()),
+            // The JavaScript client binds only the first, and with none it keeps the one that it was told before.
+            true => (Point::START, vec![NOBODY]),
             false => (self.inbound.held(), vec![self.outbound.own_id()]),
         };
         self.outputs.push_back(Output::Send(Message::StartStreaming { since, exclude_sites, local_only: false }));
@@ -490,4 +491,6 @@ impl Session {
 const QUIET_MIN: Duration = Duration::from_secs(1);
 
 /// How often one side goes back for the other.
+/// The author of nothing.
+const NOBODY: SiteId = SiteId([0; 16]);
 const REWIND_INTERVAL: Duration = Duration::from_secs(1);
