@@ -490,7 +490,8 @@ impl Session {
 /// How long nothing moves before the other side is pinged, and again after its answer.
 const QUIET_MIN: Duration = Duration::from_secs(1);
 
-/// How often one side goes back for the other.
 /// The author of nothing.
 const NOBODY: SiteId = SiteId([0; 16]);
+
+/// How often one side goes back for the other.
 const REWIND_INTERVAL: Duration = Duration::from_secs(1);
