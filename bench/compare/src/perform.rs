@@ -8,7 +8,7 @@ use crate::system::Peer;
 use crate::workload::{Action, Columns, LAST_ROWS, PULLS, Workload};
 use crate::workshop::Input;
 use rejoin::SiteId;
-use rejoin::change::Cursor;
+use rejoin::change::{ChangeStore, Cursor};
 use rejoin::streams::OutboundOptions;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Statement, params_from_iter};
@@ -43,7 +43,7 @@ pub fn perform(workload: &Workload, peer: &Peer, input: &Input, author: Option<&
         (_, Input::Packages(packages)) => take(peer, packages),
         (Action::Pull | Action::PullExcluding | Action::PullLast, Input::Nothing) => match peer {
             Peer::Plain(connection) => select(connection, workload),
-            Peer::Original(_) | Peer::BuiltIn(..) => pull(peer, workload.action, author),
+            Peer::Original(_) | Peer::BuiltIn(..) | Peer::Rows(..) => pull(peer, workload.action, author),
             Peer::Streams(_) => produce(peer, workload.action, author),
         },
         (action, _) => Err(format!("{action:?} was given something else than it needs").into()),
@@ -68,6 +68,9 @@ fn write(peer: &Peer, sql: &str, rows: &[Vec<Value>], size: Option<usize>) -> Ou
 }
 
 fn merge(peer: &Peer, records: &[record::Record], size: usize) -> Outcome<Done> {
+    if let Peer::Rows(store, connection) = peer {
+        return merge_rows(&**store, connection, records, size);
+    }
     let connection = peer.connection();
     let mut statement = record::merge_statement(peer)?;
     let (sample, merged) = measured(|| -> Outcome<()> {
@@ -82,6 +85,26 @@ fn merge(peer: &Peer, records: &[record::Record], size: usize) -> Outcome<Done> 
     });
     merged?;
     Ok(Done { sample, count: records.len(), packages: Vec::new() })
+}
+
+/// By the interface through which the streams merge.
+fn merge_rows(
+    store: &dyn ChangeStore<Error = rejoin_bridge::Error>,
+    connection: &Connection,
+    records: &[record::Record],
+    size: usize,
+) -> Outcome<Done> {
+    let changes = records.iter().map(record::Record::to_change).collect::<Outcome<Vec<_>>>()?;
+    let (sample, merged) = measured(|| -> Outcome<()> {
+        for transaction in changes.chunks(size.max(1)) {
+            connection.execute_batch("BEGIN")?;
+            store.merge(transaction).map_err(|failure| failure.error)?;
+            connection.execute_batch("COMMIT")?;
+        }
+        Ok(())
+    });
+    merged?;
+    Ok(Done { sample, count: changes.len(), packages: Vec::new() })
 }
 
 /// Each package is a transaction of its own, as the streams are used.

@@ -2,7 +2,7 @@
 
 use crate::Outcome;
 use crate::system::Peer;
-use rejoin::change::{self, Change};
+use rejoin::change::{self, Change, PackedKey, SiteId};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Row, Statement, params};
 
@@ -70,6 +70,29 @@ impl Record {
             causal_length: change.causal_length,
             seq: change.seq,
         }
+    }
+
+    /// As the engine's own interface takes it.
+    pub fn to_change(&self) -> Outcome<Change> {
+        let value = match &self.value {
+            Value::Null => change::Value::Null,
+            Value::Integer(i) => change::Value::Integer(*i),
+            Value::Real(r) => change::Value::Real(*r),
+            Value::Text(text) => change::Value::Text(text.clone().into_bytes()),
+            Value::Blob(blob) => change::Value::Blob(blob.clone()),
+        };
+        let author = self.site_id.as_deref().ok_or("the change has no author")?;
+        Ok(Change {
+            table: self.table.as_str().into(),
+            key: PackedKey::from_bytes(self.key.clone())?,
+            column: self.column.as_str().into(),
+            value,
+            col_version: self.col_version,
+            db_version: self.db_version,
+            site_id: SiteId::from_slice(author)?,
+            causal_length: self.causal_length,
+            seq: self.seq,
+        })
     }
 
     /// Without what may differ between two databases that hold the same: who wrote it, and in which transaction.

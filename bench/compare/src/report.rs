@@ -74,12 +74,12 @@ fn lines_of_systems(measured: &[Measured]) -> Vec<Vec<String>> {
 }
 
 fn lines_against_the_original(measured: &[Measured]) -> Vec<Vec<String>> {
-    let head = ["work", "original / built-in", "original / streams"];
+    let head = ["work", "original / built-in", "original / rows", "original / streams"];
     let mut lines = vec![head.map(str::to_owned).to_vec()];
     for one in measured {
         let Some(original) = cpu_median(one, System::Original) else { continue };
         let of = |system| cpu_median(one, system).map_or("–".to_owned(), |median| number(original / median));
-        lines.push(vec![one.workload.label.to_owned(), of(System::BuiltIn), of(System::Streams)]);
+        lines.push(vec![one.workload.label.to_owned(), of(System::BuiltIn), of(System::Rows), of(System::Streams)]);
     }
     lines
 }

@@ -2,8 +2,10 @@
 
 use crate::Outcome;
 use rejoin::Database;
+use rejoin::change::ChangeStore;
 use rusqlite::Connection;
 use std::path::Path;
+use std::rc::Rc;
 
 /// One of the things that are compared. All use the same SQLite, which is built into this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,13 +16,15 @@ pub enum System {
     Original,
     /// The built-in engine by `crsql_changes`, as existing sync layers use it.
     BuiltIn,
-    /// The built-in engine by its streams.
+    /// The built-in engine by the interface through which the streams merge: row by row, without packages.
+    Rows,
+    /// The built-in engine by its streams, packages and positions included.
     Streams,
 }
 
 impl System {
     /// In the order of the tables.
-    pub const ALL: [System; 4] = [System::Plain, System::Original, System::BuiltIn, System::Streams];
+    pub const ALL: [System; 5] = [System::Plain, System::Original, System::BuiltIn, System::Rows, System::Streams];
 
     /// Its name on the command line and in tables.
     pub fn word(self) -> &'static str {
@@ -28,8 +32,14 @@ impl System {
             System::Plain => "plain",
             System::Original => "original",
             System::BuiltIn => "built-in",
+            System::Rows => "rows",
             System::Streams => "streams",
         }
+    }
+
+    /// Whether it numbers what it merges by itself.
+    pub fn numbers_anew(self) -> bool {
+        matches!(self, System::Rows | System::Streams)
     }
 
     /// The system of a name.
@@ -70,6 +80,7 @@ pub enum Peer {
     Original(Connection),
     /// The engine's handle goes before the connection does.
     BuiltIn(rejoin_bridge::Connection, Connection),
+    Rows(Rc<dyn ChangeStore<Error = rejoin_bridge::Error>>, Connection),
     Streams(Database),
 }
 
@@ -89,6 +100,11 @@ impl Peer {
                     rejoin_bridge::linked::open(rejoin_engine::register, || Connection::open(path))?;
                 Peer::BuiltIn(handle, connection)
             }
+            System::Rows => {
+                let (connection, handle) =
+                    rejoin_bridge::linked::open(rejoin_engine::register, || Connection::open(path))?;
+                Peer::Rows(rejoin_engine::change_store(&handle).ok_or("the engine is not there")?, connection)
+            }
             System::Streams => Peer::Streams(Database::open(path)?),
         };
         peer.connection().execute_batch(&format!(
@@ -102,7 +118,10 @@ impl Peer {
     /// For SQL.
     pub fn connection(&self) -> &Connection {
         match self {
-            Peer::Plain(connection) | Peer::Original(connection) | Peer::BuiltIn(_, connection) => connection,
+            Peer::Plain(connection)
+            | Peer::Original(connection)
+            | Peer::BuiltIn(_, connection)
+            | Peer::Rows(_, connection) => connection,
             Peer::Streams(database) => database.connection(),
         }
     }
@@ -137,6 +156,10 @@ impl Peer {
             Peer::Original(connection) => Ok(rejoin_bench_original::finish(connection)?),
             Peer::BuiltIn(handle, connection) => {
                 drop(handle);
+                Ok(connection.close().map_err(|(_, error)| error)?)
+            }
+            Peer::Rows(store, connection) => {
+                drop(store);
                 Ok(connection.close().map_err(|(_, error)| error)?)
             }
             Peer::Streams(database) => {

@@ -127,10 +127,15 @@ impl Workload {
             .ok_or_else(|| format!("there is no workload {name:?}; there are {}", names()))
     }
 
-    /// Which systems do it. A local write is the same with streams as without.
+    /// Which systems do it. A local write is the same with streams as without, and the interface below them only merges.
     pub fn is_for(&self, system: System) -> bool {
         let is_local = matches!(self.action, Action::Insert(_) | Action::Update | Action::Delete);
-        system != System::Streams || !is_local
+        let is_pull = matches!(self.action, Action::Pull | Action::PullExcluding | Action::PullLast);
+        match system {
+            System::Plain | System::Original | System::BuiltIn => true,
+            System::Rows => !is_local && !is_pull,
+            System::Streams => !is_local,
+        }
     }
 
     /// How many rows the table has. That with 40 columns has fewer, for as many changes.

@@ -123,7 +123,7 @@ impl Workshop {
         };
         match system {
             System::Plain => Ok(Input::Rows((0..rows).map(|number| outcome(shape, told, number)).collect())),
-            System::Original | System::BuiltIn => Ok(Input::Records(self.records(told, shape)?)),
+            System::Original | System::BuiltIn | System::Rows => Ok(Input::Records(self.records(told, shape)?)),
             System::Streams => {
                 let changes_max = rows_in_package.map(|rows| rows * shape.columns().len());
                 self.packages(told, shape, &peer.site_id()?, changes_max).map(Input::Packages)

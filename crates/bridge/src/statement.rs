@@ -154,7 +154,9 @@ impl Statement {
 
     /// A value of the present row as an integer, by SQLite's rules.
     pub fn column_i64(&self, index: i32) -> i64 {
-        self.column(index).as_i64()
+        let inner = self.connection.inner();
+        // SAFETY: the statement belongs to an open connection. SQLite answers 0 for columns that are not there.
+        if inner.is_open() { unsafe { (inner.api.column_int64)(self.raw, index) } } else { 0 }
     }
 
     /// Text of the present row; bytes that are not UTF-8 are replaced. Empty for anything but text and blobs.

@@ -35,6 +35,8 @@ pub(crate) struct Statements {
 
 /// What reads and writes some columns of a row.
 pub(crate) struct ColumnSet {
+    /// The columns' places among those of the table, as bits.
+    places: u64,
     /// Reads them, in their order.
     pub(crate) read: Slot,
     /// Writes their clock rows, which are not there yet.
@@ -43,6 +45,13 @@ pub(crate) struct ColumnSet {
     pub(crate) update: Slot,
     /// For a row that may be there.
     pub(crate) upsert: Slot,
+}
+
+impl ColumnSet {
+    /// Where a column of the set is in what [`ColumnSet::read`] gives.
+    pub(crate) fn position(&self, place: usize) -> i32 {
+        (self.places & ((1 << place) - 1)).count_ones() as i32
+    }
 }
 
 impl Statements {
@@ -114,6 +123,7 @@ impl ColumnSets {
         let mut by_name = columns.clone();
         by_name.sort();
         let statements = Rc::new(ColumnSet {
+            places: set,
             read: slot(sql::read_columns),
             add_clock_rows: self.connection.slot(sql::add_clock_rows(&self.table, &by_name)),
             update: slot(sql::update_row),

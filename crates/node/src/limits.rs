@@ -63,3 +63,6 @@ pub(crate) const VLCN_FRAME_BYTES_SOFT_MAX: usize = 1 << 20;
 
 /// How long a closed link of the vlcn protocol is read for the other side's close frame.
 pub(crate) const VLCN_LINGER_MAX: Duration = Duration::from_secs(1);
+
+/// Bytes that are read from a link of the vlcn protocol at once. They are zeroed before, and most frames are small.
+pub(crate) const VLCN_READ_BUFFER_BYTES: usize = 16 << 10;

@@ -4,7 +4,7 @@ use crate::access::Access;
 use crate::database::Prepare;
 use crate::driver::{self, Host, becomes_true};
 use crate::error::NodeError;
-use crate::limits::{FAREWELL_MAX, Limits, MESSAGE_BYTES_MAX_UNKNOWN};
+use crate::limits::{FAREWELL_MAX, Limits, MESSAGE_BYTES_MAX_UNKNOWN, VLCN_READ_BUFFER_BYTES};
 use crate::link::server_halves;
 use crate::rooms::{Door, Rooms, is_room_name};
 use crate::vlcn::schemas::Schemas;
@@ -196,6 +196,7 @@ async fn dial(
         let activity = extensions.get::<Activity>().cloned();
         return upgrade
             .protocols([offered])
+            .read_buffer_size(VLCN_READ_BUFFER_BYTES)
             .max_message_size(shared.limits.vlcn_frame_bytes_max)
             .max_frame_size(shared.limits.vlcn_frame_bytes_max)
             .on_upgrade(move |socket| run_vlcn(shared, socket, room, activity, peer, permit));

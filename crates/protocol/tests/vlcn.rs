@@ -154,16 +154,51 @@ fn the_next_frame_is_read_when_the_link_has_taken_the_last_and_follows_it() {
     assert!(side.tell(Input::Sent).is_empty(), "all is told");
 }
 
+fn applied(outputs: &[Output]) -> Vec<i64> {
+    match outputs {
+        [Output::Apply { sender: CLIENT, changes, .. }] => changes.iter().map(|change| change.db_version).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
-fn frames_are_applied_one_after_the_other_and_each_is_judged_when_its_turn_comes() {
+fn frames_that_have_come_meanwhile_are_applied_together_up_to_a_gap() {
     let mut side = server(0);
-    assert!(matches!(side.tell(frame(CLIENT, 0, [1]))[..], [Output::Apply { sender: CLIENT, .. }]));
-    assert!(side.tell(frame(CLIENT, 1, [2])).is_empty());
-    assert!(side.tell(frame(CLIENT, 2, [3])).is_empty());
-    assert!(matches!(side.tell(Input::Applied { held: Point::after(1) })[..], [Output::Apply { .. }]));
-    assert!(matches!(side.tell(Input::Applied { held: Point::after(2) })[..], [Output::Apply { .. }]));
-    assert!(side.tell(Input::Applied { held: Point::after(3) }).is_empty());
-    assert!(matches!(side.tell(frame(CLIENT, 0, [1, 2, 3, 4]))[..], [Output::Apply { .. }]), "overlap is no gap");
+    assert_eq!(applied(&side.tell(frame(CLIENT, 0, [1]))), [1]);
+    for version in [2, 3, 4] {
+        assert!(side.tell(frame(CLIENT, version - 1, [version])).is_empty());
+    }
+    assert!(side.tell(frame(CLIENT, 8, [9])).is_empty());
+    assert_eq!(applied(&side.tell(Input::Applied { held: Point::after(1) })), [2, 3, 4]);
+    assert_eq!(side.tell(Input::Applied { held: Point::after(4) }), [Output::Send(start_message(4))]);
+    assert_eq!(applied(&side.tell(frame(CLIENT, 0, [1, 2, 3, 4, 5]))), [1, 2, 3, 4, 5], "overlap is no gap");
+    assert!(side.tell(frame(CLIENT, 5, [6])).is_empty());
+    assert!(side.tell(frame(CLIENT, 3, [4, 5, 6])).is_empty());
+    assert_eq!(applied(&side.tell(Input::Applied { held: Point::after(5) })), [6]);
+    assert_eq!(applied(&side.tell(Input::Applied { held: Point::after(6) })), [4, 5, 6], "versions rise in each");
+}
+
+#[test]
+fn frames_that_are_refused_together_are_tried_each_by_itself() {
+    let mut side = server(0);
+    side.tell(frame(CLIENT, 0, [1]));
+    for version in [2, 3, 4] {
+        side.tell(frame(CLIENT, version - 1, [version]));
+    }
+    assert_eq!(applied(&side.tell(Input::Applied { held: Point::after(1) })), [2, 3, 4]);
+    assert_eq!(applied(&side.tell(Input::Failed(refusal(RefusalCode::Package)))), [2]);
+    assert_eq!(applied(&side.tell(Input::Applied { held: Point::after(2) })), [3]);
+    let outputs = side.tell(Input::Failed(refusal(RefusalCode::Package)));
+    assert_eq!(ended(&outputs), Ended::Refused(refusal(RefusalCode::Package)), "what came before it is held");
+
+    let mut side = server(0);
+    side.tell(frame(CLIENT, 0, [1]));
+    side.tell(frame(CLIENT, 1, [2]));
+    side.tell(frame(CLIENT, 2, [3]));
+    assert_eq!(applied(&side.tell(Input::Applied { held: Point::after(1) })), [2, 3]);
+    assert_eq!(applied(&side.tell(Input::Incomplete)), [2]);
+    assert_eq!(applied(&side.tell(Input::Applied { held: Point::after(2) })), [3]);
+    assert!(matches!(side.tell(Input::Incomplete)[..], [Output::Send(Message::StartStreaming { .. })]));
 }
 
 #[test]

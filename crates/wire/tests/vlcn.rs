@@ -256,15 +256,22 @@ fn a_frame_too_large_is_not_written() {
 }
 
 #[test]
-fn what_was_gathered_since_a_mark_can_be_dropped() {
+fn what_was_gathered_since_a_mark_can_be_dropped_and_added_again() {
     let mut changes = Changes::new();
     changes.push(&Change { db_version: 4, ..change("t", &[1, 1], "c") });
     let before = changes.clone();
     let mark = changes.mark();
     changes.push(&Change { db_version: 5, ..change("t", &[1, 1], "d") });
+    let both = changes.clone();
     changes.truncate(mark);
     assert_eq!(changes, before);
     assert_eq!(changes.last_version(), Some(4));
+    let mut added = Changes::new();
+    added.push(&Change { db_version: 5, ..change("t", &[1, 1], "d") });
+    changes.append(&added);
+    changes.append(&Changes::new());
+    assert_eq!(changes, both);
+    assert_eq!((changes.first_version(), changes.last_version()), (Some(4), Some(5)));
 }
 
 #[test]

@@ -106,7 +106,7 @@ impl<'a> Batch<'a> {
         let mut incoming = Vec::with_capacity(changes.len());
         for (place, (change, seq)) in changes.iter().zip(self.engine.take_seq(changes.len())..).enumerate() {
             *at = place..place + 1;
-            incoming.push(Incoming::of_change(change, seq)?);
+            incoming.push(Incoming::of_change(&table, change, seq)?);
         }
         let mut row = OpenRow::read(&table, first.key.as_bytes(), &incoming[0], changes.len())?;
         let mut merge = RowMerge::new(self.engine, &mut row, &mut self.sites, &incoming);

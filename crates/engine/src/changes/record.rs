@@ -14,6 +14,8 @@ const SITE_ID_BYTES_MAX: usize = 16;
 #[derive(Clone, Copy)]
 pub(super) struct Incoming<'a> {
     pub(super) column: &'a str,
+    /// Where the column is among those of the table; none for the sentinel, and for a column that the table lacks.
+    pub(super) place: Option<usize>,
     pub(super) value: ValueRef<'a>,
     pub(super) col_version: i64,
     /// At least this version is given to what is stored.
@@ -32,10 +34,11 @@ pub(super) struct Record<'a> {
 }
 
 impl<'a> Incoming<'a> {
-    /// A change that arrives here as the event `seq` of the running transaction.
-    pub(super) fn of_change(change: &'a Change, seq: i64) -> Result<Incoming<'a>> {
+    /// A change of this table that arrives here as the event `seq` of the running transaction.
+    pub(super) fn of_change(table: &Tracked, change: &'a Change, seq: i64) -> Result<Incoming<'a>> {
         let incoming = Incoming {
             column: &change.column,
+            place: table.column_index(change.column.as_bytes()),
             value: from_change(change.value.as_ref()),
             col_version: change.col_version,
             db_version: 0,
@@ -94,6 +97,7 @@ impl<'a> Record<'a> {
         let number = |column: i32| get(column).as_i64();
         let incoming = Incoming {
             column,
+            place: table.column_index(column.as_bytes()),
             value: get(VAL),
             col_version: number(COL_VERSION),
             db_version: number(DB_VERSION),

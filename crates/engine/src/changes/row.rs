@@ -35,7 +35,7 @@ impl OpenRow {
         if changes > 1 && changes * FEW_COLUMNS >= columns {
             row.read_all()?;
         } else {
-            row.read_one(first.column)?;
+            row.read_one(first)?;
         }
         row.there = row.clock.causal_length() % 2 == 1;
         Ok(row)
@@ -77,11 +77,11 @@ impl OpenRow {
 
     /// Reads the clock of one cell, and the causal length. Where the cell has no clock row, all are read: the whole row
     /// may have none.
-    fn read_one(&mut self, column: &str) -> Result<()> {
+    fn read_one(&mut self, change: &Incoming<'_>) -> Result<()> {
         let table = self.table.clone();
-        let Some(place) = table.column_index(column.as_bytes()) else { return self.read_all() };
+        let Some(place) = change.place else { return self.read_all() };
         let (mut key, mut sentinel, mut cell) = (None, None, None);
-        let values: Vec<ValueRef<'_>> = self.key_values().into_iter().chain([column.into()]).collect();
+        let values: Vec<ValueRef<'_>> = self.key_values().into_iter().chain([change.column.into()]).collect();
         table.statements.cell_clock.lend()?.each(&values, |found| {
             let version = Some(found.column_i64(2));
             match found.column(1).as_bytes() == Some(SENTINEL.as_bytes()) {
@@ -147,9 +147,9 @@ impl<'a> RowMerge<'a> {
     /// Decides one of the changes. True where it has an effect.
     pub(super) fn merge(&mut self, place: usize) -> Result<bool> {
         let incoming = &self.changes[place];
-        let column = self.row.table.column_index(incoming.column.as_bytes());
-        let standing = self.standing(column, incoming)?;
-        let verdict = decide(standing, incoming.arriving(), || self.tie(place, column, standing))?;
+        let column = incoming.place;
+        let standing = self.standing(incoming)?;
+        let verdict = decide(standing, incoming.arriving(), || self.tie(place, standing))?;
         match verdict {
             // The key is made known even so, as the original does.
             Verdict::Ignore => {
@@ -158,30 +158,30 @@ impl<'a> RowMerge<'a> {
             }
             Verdict::Delete => self.delete(incoming)?,
             Verdict::Revive => self.begin_life(*incoming)?,
-            Verdict::Write { revive } => self.win(column, *incoming, revive)?,
+            Verdict::Write { revive } => self.win(*incoming, revive)?,
         }
         self.row.clock.carry_out(verdict, column, incoming.causal_length, incoming.col_version);
         Ok(true)
     }
 
-    fn standing(&mut self, column: Option<usize>, incoming: &Incoming<'_>) -> Result<Standing> {
-        if let Some(standing) = self.row.clock.standing(column) {
+    fn standing(&mut self, incoming: &Incoming<'_>) -> Result<Standing> {
+        if let Some(standing) = self.row.clock.standing(incoming.place) {
             return Ok(standing);
         }
         self.write()?;
         if self.row.table.columns.len() <= FEW_COLUMNS {
             self.row.read_all()?;
         } else {
-            self.row.read_one(incoming.column)?;
+            self.row.read_one(incoming)?;
         }
-        let read = self.row.clock.standing(column);
+        let read = self.row.clock.standing(incoming.place);
         read.ok_or_else(|| Error::failed("the clock of the row was gone when it was to be read"))
     }
 
     /// Compares an incoming write with the stored one, the value as it is stored.
-    fn tie(&mut self, place: usize, column: Option<usize>, standing: Standing) -> Result<Tie> {
+    fn tie(&mut self, place: usize, standing: Standing) -> Result<Tie> {
         let incoming = &self.changes[place];
-        let column = column.ok_or_else(|| no_column(incoming.column))?;
+        let column = incoming.place.ok_or_else(|| no_column(incoming.column))?;
         if self.cells.iter().any(|cell| cell.column == column) {
             self.write()?;
         }
@@ -205,19 +205,13 @@ impl<'a> RowMerge<'a> {
 
     /// Compares all changes at once: where one ties, the others mostly do.
     fn compare(&self) -> Result<Compared> {
-        let table = &self.row.table;
-        let columns: Vec<Option<usize>> =
-            self.changes.iter().map(|change| table.column_index(change.column.as_bytes())).collect();
-        let read = table.statements.column_set(columns.iter().flatten().copied());
-        let mut sorted: Vec<usize> = columns.iter().flatten().copied().collect();
-        sorted.sort_unstable();
-        sorted.dedup();
-        let mut orders = vec![Ordering::Equal; columns.len()];
-        let found = read.read.lend()?.query_row(&self.row.key_values(), |row| {
-            for ((order, column), change) in orders.iter_mut().zip(&columns).zip(self.changes) {
-                let place = column.and_then(|column| sorted.binary_search(&column).ok());
-                if let Some(place) = place {
-                    *order = to_change(change.value).merge_order(to_change(row.column(place as i32)));
+        let places = || self.changes.iter().filter_map(|change| change.place);
+        let set = self.row.table.statements.column_set(places());
+        let mut orders = vec![Ordering::Equal; self.changes.len()];
+        let found = set.read.lend()?.query_row(&self.row.key_values(), |row| {
+            for (order, change) in orders.iter_mut().zip(self.changes) {
+                if let Some(place) = change.place {
+                    *order = to_change(change.value).merge_order(to_change(row.column(set.position(place))));
                 }
             }
             Ok(())
@@ -245,8 +239,8 @@ impl<'a> RowMerge<'a> {
         })
     }
 
-    fn win(&mut self, column: Option<usize>, change: Incoming<'a>, revive: bool) -> Result<()> {
-        let column = column.ok_or_else(|| no_column(change.column))?;
+    fn win(&mut self, change: Incoming<'a>, revive: bool) -> Result<()> {
+        let column = change.place.ok_or_else(|| no_column(change.column))?;
         // The constraint may say ON CONFLICT IGNORE, REPLACE or ROLLBACK: none of that is for what a peer sends.
         if change.value.is_null() && self.row.table.not_null[column] {
             let table = &self.row.table.name;

@@ -8,6 +8,7 @@ mod skipped;
 
 pub(crate) use admit::{admit, announcement, check_schema};
 pub(crate) use columns::Columns;
+pub(super) use columns::KnownTables;
 pub(crate) use merge::apply;
 pub(crate) use pull::{Blobs, Listener, pull};
 pub(crate) use skipped::ANY_SERVER;

@@ -1,6 +1,6 @@
 //! One database, on its thread.
 
-use super::{schema, sql};
+use super::{schema, sql, vlcn};
 use crate::database::{Opened, Prepare, Pulse};
 use crate::error::NodeError;
 use crate::limits::{BUSY_TIMEOUT, REIDENTIFICATIONS_MAX};
@@ -28,6 +28,7 @@ pub(crate) struct Worker {
     reidentifications: u32,
     path: PathBuf,
     prepare: Prepare,
+    vlcn_tables: vlcn::KnownTables,
     file: FileId,
     is_file_lost: bool,
 }
@@ -133,6 +134,7 @@ impl Worker {
             file: FileId::of(path),
             path: path.to_owned(),
             prepare: prepare.clone(),
+            vlcn_tables: vlcn::KnownTables::default(),
             is_file_lost: false,
             name,
         };
@@ -146,6 +148,11 @@ impl Worker {
 
     pub(super) fn connection(&self) -> &Connection {
         &self.opened.connection
+    }
+
+    /// What vlcn changes are checked against.
+    pub(super) fn vlcn_tables(&self) -> &vlcn::KnownTables {
+        &self.vlcn_tables
     }
 
     /// The newest db_version that is stored.

@@ -135,6 +135,7 @@ impl Session {
                     self.send_start();
                 }
             }
+            Input::Incomplete if self.inbound.fall_back() => {}
             Input::Incomplete => {
                 self.inbound.incomplete();
                 self.gap_answered = Some(now);
@@ -337,6 +338,9 @@ impl Session {
     }
 
     fn failed(&mut self, refusal: Refusal) {
+        if refusal.code == RefusalCode::Package && self.inbound.fall_back() {
+            return;
+        }
         if refusal.code == RefusalCode::Package && self.state == State::Streaming && self.refusing.is_none() {
             // Dialling again would meet the same changes first: the other direction would never get through.
             self.inbound.clear();

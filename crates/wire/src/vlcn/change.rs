@@ -72,6 +72,13 @@ impl Changes {
         self.last_version = Some(change.db_version);
     }
 
+    /// Adds others at the end.
+    pub fn append(&mut self, others: &Changes) {
+        self.bytes.extend_from_slice(&others.bytes);
+        self.count += others.count;
+        self.last_version = others.last_version.or(self.last_version);
+    }
+
     /// Where the next one will be.
     pub fn mark(&self) -> Mark {
         Mark { count: self.count, size_bytes: self.bytes.len(), last_version: self.last_version }
@@ -97,6 +104,11 @@ impl Changes {
     /// Bytes that they take in a frame.
     pub fn size_bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// db_version of the first one.
+    pub fn first_version(&self) -> Option<i64> {
+        self.iter().next().map(|change| change.db_version)
     }
 
     /// db_version of the last one: the receiver's position afterwards.

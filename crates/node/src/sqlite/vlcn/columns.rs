@@ -5,7 +5,9 @@ use crate::sqlite::{schema, sql};
 use rejoin_change::SENTINEL;
 use rejoin_wire::message::{Refusal, TableShape};
 use rusqlite::Connection;
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 /// The tables and columns that one side of a session knows. What the other side does not know, it is not sent.
 ///
@@ -81,7 +83,7 @@ impl Columns {
 }
 
 /// A replicated table that changes are merged into.
-pub(super) struct Table {
+pub(crate) struct Table {
     pub(super) key_values: usize,
     /// Columns outside of the key.
     pub(super) columns: HashMap<String, Affinity>,
@@ -89,7 +91,7 @@ pub(super) struct Table {
 
 /// What SQLite makes of a number that is stored in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Affinity {
+pub(crate) enum Affinity {
     /// INTEGER and NUMERIC: a number without a fraction becomes an integer.
     Integer,
     Real,
@@ -114,10 +116,28 @@ impl Affinity {
     }
 }
 
-/// The replicated tables of a database, by name.
-pub(super) fn tables(connection: &Connection) -> Result<HashMap<String, Table>, Refusal> {
-    let names = schema::replicated(connection).map_err(failed)?;
-    names.into_iter().map(|name| table(connection, &name).map(|table| (name, table)).map_err(failed)).collect()
+/// The replicated tables of a database, by name. They are read anew when the database's schema is another one.
+#[derive(Default)]
+pub(crate) struct KnownTables(RefCell<Option<(i64, Tables)>>);
+
+/// By name.
+pub(super) type Tables = Rc<HashMap<String, Table>>;
+
+impl KnownTables {
+    /// Those of the database as the running transaction sees it.
+    pub(super) fn of(&self, connection: &Connection) -> Result<Tables, Refusal> {
+        let mut statement = connection.prepare_cached(sql::SCHEMA_VERSION).map_err(failed)?;
+        let version: i64 = statement.query_row([], |row| row.get(0)).map_err(failed)?;
+        if let Some((_, tables)) = self.0.borrow().as_ref().filter(|(known, _)| *known == version) {
+            return Ok(tables.clone());
+        }
+        let names = schema::replicated(connection).map_err(failed)?;
+        let tables: Result<_, Refusal> =
+            names.into_iter().map(|name| table(connection, &name).map(|table| (name, table)).map_err(failed)).collect();
+        let tables: Tables = Rc::new(tables?);
+        self.0.replace(Some((version, tables.clone())));
+        Ok(tables)
+    }
 }
 
 fn table(connection: &Connection, name: &str) -> rusqlite::Result<Table> {

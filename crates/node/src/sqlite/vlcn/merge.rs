@@ -1,5 +1,5 @@
 use super::Columns;
-use super::columns::{Affinity, Table, tables};
+use super::columns::{Affinity, Table};
 use crate::sqlite::sql;
 use crate::sqlite::worker::{Trouble, Worker, failed, is_busy};
 use rejoin_change::{COUNTER_MAX, PackedKey, SENTINEL, SiteId};
@@ -24,7 +24,7 @@ pub(crate) fn apply(
     let connection = worker.connection();
     let transaction =
         rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map_err(failed)?;
-    let tables = tables(connection)?;
+    let tables = worker.vlcn_tables().of(connection)?;
     check(&tables, changes)?;
     if known.is_some_and(|known| leaves_out_cells(changes, known)) {
         tracing::info!(client = %sender, "a row came without all of its cells: the client is asked for all that it has");
@@ -32,7 +32,9 @@ pub(crate) fn apply(
     }
     merge(connection, &tables, sender, changes)?;
     let last = changes.last_version().unwrap_or(0);
-    connection.execute(sql::SET_VLCN_HELD, params![sender.as_bytes(), last]).map_err(failed)?;
+    let mut statement = connection.prepare_cached(sql::SET_VLCN_HELD).map_err(failed)?;
+    statement.execute(params![sender.as_bytes(), last]).map_err(failed)?;
+    drop(statement);
     let held = held(connection, sender)?;
     transaction.commit().map_err(failed)?;
     worker.wrote();
