@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod host;
+mod javascript;
 mod peer;
 mod program;
 mod random;
@@ -15,9 +16,12 @@ mod settings;
 mod value;
 
 pub use host::{Answer, Host, Statement};
+pub use javascript::{JavaScript, JavaScriptPeer, OriginalServer, Script};
 pub use peer::{Peer, Stream, carry, until_level};
 pub use program::{Program, Server, free_address, wait_until};
 pub use random::Random;
 pub use session::{Ran, Session};
-pub use settings::{Engine, PYTHON, Settings, apsw, chinook, library, original, program, wasm};
+pub use settings::{
+    Engine, PYTHON, Settings, apsw, chinook, chromium, example, javascript, library, original, program, wasm,
+};
 pub use value::{Row, Value};

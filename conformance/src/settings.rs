@@ -69,6 +69,22 @@ pub fn apsw() -> Option<PathBuf> {
     there("apsw", target().join("apsw"))
 }
 
+/// The folder of the JavaScript packages, made by `cargo xtask javascript`.
+pub fn javascript() -> Option<PathBuf> {
+    let finished = there("javascript", target().join("javascript/finished.json"))?;
+    finished.parent().map(Path::to_path_buf)
+}
+
+/// Debian's Chromium.
+pub fn chromium() -> Option<PathBuf> {
+    there("chromium", PathBuf::from("/usr/bin/chromium"))
+}
+
+/// The browser example as a folder for a web server, made by `cargo xtask example`.
+pub fn example() -> Option<PathBuf> {
+    there("example", target().join("example-browser/dist"))
+}
+
 /// The loadable library, made by `cargo build -p rejoin-extension`.
 pub fn library() -> Option<PathBuf> {
     there("library", beside_tests(LIBRARY))

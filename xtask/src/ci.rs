@@ -1,6 +1,6 @@
 //! Every check and every test, in one command; what it prints is enough to see what was checked and what was not.
 
-use crate::{Outcome, apsw, chinook, needs, oracle, repository, run, tidy, wasm};
+use crate::{Outcome, apsw, chinook, javascript, needs, oracle, repository, run, throughput, tidy, wasm};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,19 @@ pub fn ci() -> Outcome<()> {
     } else if report.step("wasm", || wasm::make().map(drop)) {
         required.push("wasm");
     }
+    if ["node", "make", "g++"].iter().any(|program| is_missing(program)) || !required.contains(&"oracle") {
+        report.leave_out("the JavaScript peers and servers: nothing is exchanged with them".to_owned());
+    } else if report.step("javascript", || javascript::make().map(drop)) {
+        required.push("javascript");
+    }
+    if is_missing(needs::CHROMIUM) || !required.contains(&"javascript") {
+        report.leave_out("the browser: nothing is tried in its tabs".to_owned());
+    } else {
+        required.push("chromium");
+        if report.step("example", || javascript::example().map(drop)) {
+            required.push("example");
+        }
+    }
     if is_missing(needs::PYTHON) || is_missing("/usr/bin/pip3") {
         report.leave_out("the Chinook database and apsw: nothing is tried on them".to_owned());
     } else {
@@ -52,6 +65,9 @@ pub fn ci() -> Outcome<()> {
     });
     if report.step("build", || cargo(&["build", "--workspace"])) {
         report.step("tests", || test(&["--workspace"], &required));
+        if required.contains(&"javascript") {
+            report.step("throughput", throughput::try_out);
+        }
         report.step("documentation tests", || cargo(&["test", "--workspace", "--doc"]));
     } else {
         report.leave_out("all tests, because the build failed".to_owned());
@@ -72,7 +88,13 @@ pub fn conformance(filters: &[&str]) -> Outcome<()> {
     wasm::make()?;
     chinook::make()?;
     apsw::make()?;
-    let required = ["library", "program", "sqlite3", needs::PYTHON, "oracle", "wasm", "chinook", "apsw"];
+    let mut required =
+        vec!["library", "program", "sqlite3", needs::PYTHON, "oracle", "wasm", "chinook", "apsw", "javascript"];
+    javascript::make()?;
+    if run::is_there(needs::CHROMIUM) {
+        javascript::example()?;
+        required.extend(["chromium", "example"]);
+    }
     let mut arguments = vec!["--package", "rejoin-conformance"];
     arguments.extend(filters);
     test(&arguments, &required)

@@ -7,10 +7,12 @@
 mod apsw;
 mod chinook;
 mod ci;
+mod javascript;
 mod needs;
 mod oracle;
 mod repository;
 mod run;
+mod throughput;
 mod tidy;
 mod wasm;
 
@@ -30,6 +32,9 @@ fn main() -> ExitCode {
             wasm::make().map(|path| println!("{}", path.display()))
         }),
         ["chinook"] => chinook::make().map(|path| println!("{}", path.display())),
+        ["javascript"] => javascript::make().map(|path| println!("{}", path.display())),
+        ["example"] => javascript::example().map(|path| println!("{}", path.display())),
+        ["throughput", arguments @ ..] => throughput::measure(arguments),
         ["apsw"] => apsw::make().map(|path| println!("{}", path.display())),
         ["conformance", filters @ ..] => ci::conformance(filters),
         ["help" | "--help" | "-h"] => {
@@ -57,4 +62,7 @@ cargo xtask CHORE
                         WebAssembly at target/oracle/wasm
   chinook               make the Chinook sample database at target/chinook/chinook.db
   apsw                  put the Python module apsw, which has a newer SQLite, into target/apsw
+  javascript            put the JavaScript peers and the original server into target/javascript
+  example               build the browser example in target/example-browser
+  throughput [ARGUMENT] measure the original server and `rejoin serve` with the same load; --help says more
   conformance [FILTER]  build the program and the library, then run the tests against them and the original";

@@ -36,14 +36,24 @@ pub const NEEDS: &[Need] = &[
         debian_package: "patchelf",
         without: "the original cr-sqlite and what is compared with it",
     },
-    Need { program: "npm", debian_package: "npm", without: "every original cr-sqlite and what is compared with it" },
+    Need {
+        program: "npm",
+        debian_package: "npm",
+        without: "every original cr-sqlite, the JavaScript peers, and what is compared with them",
+    },
     Need {
         program: "node",
         debian_package: "nodejs",
-        without: "what is compared with cr-sqlite 0.16.0 in WebAssembly",
+        without: "cr-sqlite in WebAssembly, and everything in JavaScript",
     },
+    Need { program: "make", debian_package: "make", without: "the JavaScript peers and the original server" },
+    Need { program: "g++", debian_package: "g++", without: "the JavaScript peers and the original server" },
+    Need { program: CHROMIUM, debian_package: "chromium", without: "the tabs in a real browser, and the example" },
     Need { program: "tar", debian_package: "tar", without: "the original cr-sqlite and the Chinook database" },
 ];
+
+/// The browser whose tabs are driven.
+pub const CHROMIUM: &str = "/usr/bin/chromium";
 
 /// The interpreter whose sqlite3 module is Debian's own and can load extensions.
 pub const PYTHON: &str = "/usr/bin/python3";

@@ -17,12 +17,16 @@ use crate::interrupt::asked_to_end;
 /// The last part of the address that is dialled names the room, and a room is the file ROOM.db in the folder. A room that
 /// is not there yet is made by the first database that syncs with it. Says on standard output where it listens, and logs
 /// on standard error; RUST_LOG=debug says more.
+///
+/// The same port takes cr-sqlite's JavaScript clients (@vlcn.io/ws-client) on any path, into the same rooms; they need the
+/// schema files that they were built with, in the folder given by --schemas.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   rejoin serve --dir ./rooms                                     for this machine only
   rejoin serve --dir ./rooms --listen 0.0.0.0:7448 --token SECRET
   rejoin serve --dir ./rooms --token todo=SECRET1 --token notes=SECRET2
+  rejoin serve --dir ./rooms --schemas ./schemas                 also for cr-sqlite's clients in browsers
   rejoin sync app.db ws://127.0.0.1:7448/todo                    the other end
 
 For wss:// put a proxy that speaks TLS in front.")]
@@ -36,6 +40,9 @@ pub struct Args {
     /// Let in only who has this secret: SECRET for every room, ROOM=SECRET for one. Can be given many times
     #[arg(long, value_name = "SECRET", env = "REJOIN_TOKEN", hide_env_values = true)]
     token: Vec<String>,
+    /// The folder of the schema files that JavaScript clients name
+    #[arg(long, value_name = "DIR")]
+    schemas: Option<PathBuf>,
 }
 
 /// Runs the verb.
@@ -69,8 +76,14 @@ async fn serve(args: &Args, access: Access, addresses: &[SocketAddr]) -> Result<
     let address = listener
         .local_addr()
         .map_err(|error| Failure::Says(format!("failed to find out where it listens: {error}")))?;
-    let server = Server::new(&args.dir, rejoin::prepare(), access, Limits::default(), Patience::default())
+    let mut server = Server::new(&args.dir, rejoin::prepare(), access, Limits::default(), Patience::default())
         .map_err(|error| says(&error))?;
+    if let Some(schemas) = &args.schemas {
+        if !schemas.is_dir() {
+            return Err(Failure::Says(format!("there is no folder {}, where --schemas looks", schemas.display())));
+        }
+        server = server.with_schemas(schemas);
+    }
     {
         let mut out = std::io::stdout().lock();
         writeln!(out, "listening on ws://{address}/ROOM")?;

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use rejoin::node::{Client, ClientEvent, Database, Event, Finished, Limits, Progress};
+use rejoin::node::{Client, ClientEvent, Database, Event, Finished, Limits, NodeError, Progress};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -16,12 +16,16 @@ use crate::show;
 ///
 /// Runs until Ctrl-C, through every loss of the connection. Writes by other programs are noticed while it runs. A database
 /// without the room's tables takes them over, and a room without the database's tables takes those.
+///
+/// With --dialect vlcn the server is one of cr-sqlite's JavaScript servers (@vlcn.io/ws-server), or `rejoin serve` with
+/// --schemas.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   rejoin sync app.db ws://127.0.0.1:7448/todo                    until Ctrl-C
   rejoin sync app.db wss://example.com/todo --once               until both have what the other had
   rejoin sync new.db ws://127.0.0.1:7448/todo --once             a new file takes tables and rows from the room
+  rejoin sync app.db ws://127.0.0.1:8080/sync --dialect vlcn --room todo --schema schemas/main.sql
 
 With --json every line is one object; its \"event\" is connected, joined, progress, caught_up, waiting or finished.
 Exit codes: 0 level (--once) or ended by Ctrl-C, 1 failed, 2 wrong use.")]
@@ -38,9 +42,31 @@ pub struct Args {
     /// The secret that opens the room
     #[arg(long, value_name = "SECRET", env = "REJOIN_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// The protocol that the server speaks
+    #[arg(long, value_enum, default_value = "native")]
+    dialect: Dialect,
+    /// The room, with --dialect vlcn; the address is the server's own then
+    #[arg(long, value_name = "ROOM", required_if_eq("dialect", "vlcn"))]
+    room: Option<String>,
+    /// The server's schema file, with --dialect vlcn: its tables are made where they are not there. Not needed for a
+    /// database that knows its schema from before
+    #[arg(long, value_name = "FILE")]
+    schema: Option<PathBuf>,
+    /// Send BLOB values too, with --dialect vlcn. The JavaScript server ends over one; `rejoin serve` takes them
+    #[arg(long)]
+    blobs: bool,
     /// Print one JSON object per line
     #[arg(long)]
     json: bool,
+}
+
+/// Protocols between a database and a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Dialect {
+    /// rejoin's own
+    Native,
+    /// That of cr-sqlite's JavaScript packages
+    Vlcn,
 }
 
 /// Runs the verb.
@@ -55,10 +81,10 @@ pub fn run(args: &Args) -> Result<Ending, Failure> {
 
 async fn sync(args: &Args) -> Result<Ending, Failure> {
     // Before the file is made.
-    Client::check_url(&args.url).map_err(|error| says(&error))?;
+    check(args)?;
     let database =
         Database::open(&args.database, rejoin::prepare(), &Limits::default()).await.map_err(|error| says(&error))?;
-    let mut client = Client::new(database.clone(), &args.url).map_err(|error| says(&error))?;
+    let mut client = client(args, &database).map_err(|error| says(&error))?;
     if let Some(token) = &args.token {
         client = client.with_token(token).map_err(|error| says(&error))?;
     }
@@ -93,6 +119,38 @@ async fn sync(args: &Args) -> Result<Ending, Failure> {
         Finished::Stopped if args.once => Err(Failure::Says("stopped before both sides were level".to_owned())),
         _ => Ok(Ending::Done),
     }
+}
+
+fn check(args: &Args) -> Result<(), Failure> {
+    match args.dialect {
+        Dialect::Vlcn => {
+            let room = args.room.as_deref().unwrap_or_default();
+            Client::check_vlcn(&args.url, room).map_err(|error| says(&error))?;
+            match args.schema.as_ref().filter(|schema| !schema.is_file()) {
+                Some(schema) => Err(Failure::Says(format!("there is no schema file {}", schema.display()))),
+                None => Ok(()),
+            }
+        }
+        Dialect::Native => {
+            let given = [("--room", args.room.is_some()), ("--schema", args.schema.is_some()), ("--blobs", args.blobs)];
+            if let Some((option, _)) = given.iter().find(|(_, is_given)| *is_given) {
+                let message = format!("{option} is for --dialect vlcn; a native address ends in the room's name\n");
+                clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, message).exit();
+            }
+            Client::check_url(&args.url).map_err(|error| says(&error))
+        }
+    }
+}
+
+fn client(args: &Args, database: &Database) -> Result<Client, NodeError> {
+    if args.dialect == Dialect::Native {
+        return Client::new(database.clone(), &args.url);
+    }
+    let mut client = Client::vlcn(database.clone(), &args.url, args.room.as_deref().unwrap_or_default())?;
+    if let Some(schema) = &args.schema {
+        client = client.with_schema_file(schema)?;
+    }
+    if args.blobs { client.with_blobs() } else { Ok(client) }
 }
 
 /// Says what happens, in lines: at most two a second of progress, and everything else.

@@ -6,10 +6,14 @@ use crate::error::NodeError;
 use crate::limits::{CONNECT_MAX, Limits};
 use crate::link::client_halves;
 use crate::rooms::is_room_name;
+use crate::sqlite::vlcn::Blobs;
 use crate::tls;
+use crate::vlcn::client as vlcn;
+use crate::vlcn::schemas::SchemaText;
 use rejoin_protocol::{Ended, Event, Patience, Role, Session, printable};
 use rejoin_wire::message::{Goodbye, RefusalCode};
 use std::hash::{BuildHasher, Hasher};
+use std::path::Path;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -17,7 +21,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{Error as SocketError, error::UrlError};
+use tokio_tungstenite::tungstenite::{Error as SocketError, error::ProtocolError, error::UrlError};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 
 /// Syncs a database with a room of a server.
@@ -25,10 +29,17 @@ pub struct Client {
     database: Database,
     url: String,
     room: String,
+    dialect: Dialect,
     token: Option<String>,
     once: bool,
     limits: Limits,
     patience: Patience,
+}
+
+/// The protocol that a client speaks.
+enum Dialect {
+    Native,
+    Vlcn(vlcn::Terms),
 }
 
 /// What a client reports while it runs.
@@ -64,11 +75,54 @@ impl Client {
             database,
             url: url.to_owned(),
             room,
+            dialect: Dialect::Native,
             token: None,
             once: false,
             limits: Limits::default(),
             patience: Patience::default(),
         })
+    }
+
+    /// A client of a server that speaks the vlcn protocol, as cr-sqlite's JavaScript packages do. The address is the
+    /// server's own, with any path; the room travels beside it.
+    pub fn vlcn(database: Database, url: &str, room: &str) -> Result<Client, NodeError> {
+        Client::check_vlcn(url, room)?;
+        Ok(Client {
+            database,
+            url: url.to_owned(),
+            room: room.to_owned(),
+            dialect: Dialect::Vlcn(vlcn::Terms::default()),
+            token: None,
+            once: false,
+            limits: Limits::default(),
+            patience: vlcn::PATIENCE,
+        })
+    }
+
+    /// Whether an address and a room can be synced with by the vlcn protocol, as far as it can be told without dialling.
+    pub fn check_vlcn(url: &str, room: &str) -> Result<(), NodeError> {
+        host_and_path(url)?;
+        vlcn::subprotocol(room, None).map(drop)
+    }
+
+    /// The schema file of the server, whose name is the schema's: the database is given its tables, and says its name and
+    /// version. Without one, the database says what it was given before. Only for the vlcn protocol.
+    pub fn with_schema_file(mut self, path: &Path) -> Result<Client, NodeError> {
+        self.terms()?.schema = Some(SchemaText::from_file(path).map_err(NodeError::Misuse)?);
+        Ok(self)
+    }
+
+    /// Also sends BLOB values. The original server ends over one; rejoin's takes them. Only for the vlcn protocol.
+    pub fn with_blobs(mut self) -> Result<Client, NodeError> {
+        self.terms()?.blobs = Blobs::Told;
+        Ok(self)
+    }
+
+    fn terms(&mut self) -> Result<&mut vlcn::Terms, NodeError> {
+        match &mut self.dialect {
+            Dialect::Vlcn(terms) => Ok(terms),
+            Dialect::Native => Err(NodeError::Misuse("this is for the vlcn protocol only".to_owned())),
+        }
     }
 
     /// Whether an address can be synced with, as far as it can be told without dialling it.
@@ -78,8 +132,10 @@ impl Client {
 
     /// The secret that opens the room. Fails when it holds characters that cannot travel in a header.
     pub fn with_token(mut self, token: &str) -> Result<Client, NodeError> {
-        HeaderValue::from_str(token)
-            .map_err(|_| NodeError::Misuse("a token is made of visible ASCII characters".to_owned()))?;
+        match self.dialect {
+            Dialect::Native => bearer(token).map(drop)?,
+            Dialect::Vlcn(_) => vlcn::subprotocol(&self.room, Some(token)).map(drop)?,
+        }
         self.token = Some(token.to_owned());
         Ok(self)
     }
@@ -110,6 +166,7 @@ impl Client {
         mut events: impl FnMut(ClientEvent) + Send,
     ) -> Result<Finished, NodeError> {
         let mut backoff = Backoff::default();
+        let mut unconfirmed = 0;
         loop {
             let (mut has_joined, mut has_caught_up) = (false, false);
             let attempt = tokio::select! {
@@ -121,24 +178,30 @@ impl Client {
                 Err(error) => return Err(error),
                 Ok(socket) => {
                     events(ClientEvent::Connected);
-                    let ended = self
+                    let over = self
                         .session(socket, stop.clone(), &mut |event| {
                             has_joined |= matches!(event, Event::Joined { .. });
                             has_caught_up |= event == Event::CaughtUp;
                             events(ClientEvent::Session(event));
                         })
                         .await?;
-                    if has_joined {
+                    // What one of the sides refuses, it will refuse again at first.
+                    if has_joined && !over.is_refused {
                         backoff.tries = 0;
                     }
                     if has_caught_up {
                         backoff.restarts = 0;
                     }
-                    match self.what_next(&ended) {
+                    match over.next {
                         Next::Finish(finished) => return Ok(finished),
-                        Next::GiveUp => return Err(NodeError::Refused(ended.to_string())),
+                        Next::GiveUp => return Err(NodeError::Refused(over.why)),
+                        Next::Confirm if unconfirmed < CONFIRMATIONS_MAX => {
+                            unconfirmed += 1;
+                            continue;
+                        }
+                        Next::Confirm => return Err(NodeError::Refused(vlcn::not_held(unconfirmed))),
                         Next::Restart if backoff.may_restart() => continue,
-                        Next::Restart | Next::Retry => ended.to_string(),
+                        Next::Restart | Next::Retry => over.why,
                     }
                 }
             };
@@ -155,6 +218,27 @@ impl Client {
     }
 
     async fn session(
+        &self,
+        socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+        stop: watch::Receiver<bool>,
+        events: &mut (dyn FnMut(Event) + Send),
+    ) -> Result<Over, NodeError> {
+        match &self.dialect {
+            Dialect::Native => {
+                let ended = self.native_session(socket, stop, events).await?;
+                Ok(Over {
+                    next: self.what_next(&ended),
+                    why: ended.to_string(),
+                    is_refused: matches!(ended, Ended::Refused(_) | Ended::RefusedByPeer(_)),
+                })
+            }
+            Dialect::Vlcn(terms) => {
+                vlcn::session(terms, &self.database, self.once, self.patience, socket, stop, events).await
+            }
+        }
+    }
+
+    async fn native_session(
         &self,
         socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
         stop: watch::Receiver<bool>,
@@ -198,9 +282,13 @@ impl Client {
             Some("wss") => Connector::Rustls(tls::client_config()?),
             _ => Connector::Plain,
         };
+        let bytes_max = match self.dialect {
+            Dialect::Native => self.limits.message_bytes_max,
+            Dialect::Vlcn(_) => self.limits.vlcn_frame_bytes_max,
+        };
         let mut config = WebSocketConfig::default();
-        config.max_message_size = Some(self.limits.message_bytes_max);
-        config.max_frame_size = Some(self.limits.message_bytes_max);
+        config.max_message_size = Some(bytes_max);
+        config.max_frame_size = Some(bytes_max);
         let connecting = connect_async_tls_with_config(request, Some(config), true, Some(connector));
         match tokio::time::timeout(CONNECT_MAX, connecting).await {
             Ok(Ok((socket, _))) => Ok(socket),
@@ -213,10 +301,15 @@ impl Client {
 
     fn request(&self) -> Result<Request, NodeError> {
         let mut request = self.url.as_str().into_client_request().map_err(|error| self.failed_to_connect(error))?;
-        if let Some(token) = &self.token {
-            let value = HeaderValue::from_str(&format!("Bearer {token}"))
-                .map_err(|_| NodeError::Misuse("a token is made of visible ASCII characters".to_owned()))?;
-            request.headers_mut().insert(header::AUTHORIZATION, value);
+        match (&self.dialect, &self.token) {
+            (Dialect::Native, None) => {}
+            (Dialect::Native, Some(token)) => {
+                request.headers_mut().insert(header::AUTHORIZATION, bearer(token)?);
+            }
+            (Dialect::Vlcn(_), token) => {
+                let offer = vlcn::subprotocol(&self.room, token.as_deref())?;
+                request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, offer);
+            }
         }
         Ok(request)
     }
@@ -241,6 +334,9 @@ impl Client {
                     _ => NodeError::Unreachable(sentence),
                 }
             }
+            SocketError::Protocol(ProtocolError::SecWebSocketSubProtocolError(_)) => NodeError::Refused(format!(
+                "{url} does not speak the vlcn protocol: it does not repeat the room that it is asked for"
+            )),
             SocketError::Io(error) if is_bad_certificate(&error) => NodeError::Refused(format!(
                 "{url} is not trusted: {error}; install the authority of its certificate on this system, or name a file \
                  with it in SSL_CERT_FILE"
@@ -257,28 +353,57 @@ fn is_bad_certificate(error: &std::io::Error) -> bool {
     matches!(rustls, Some(rustls::Error::InvalidCertificate(_)))
 }
 
-enum Next {
+/// A session that is over.
+pub(crate) struct Over {
+    pub(crate) next: Next,
+    /// How it ended, as a sentence.
+    pub(crate) why: String,
+    /// One of the sides refused to go on.
+    pub(crate) is_refused: bool,
+}
+
+/// What a client does when a session is over.
+pub(crate) enum Next {
     Finish(Finished),
+    /// Dial again at once.
     Restart,
+    /// Dial again at once, to find out whether the server holds what it was told.
+    Confirm,
+    /// Dial again after a while.
     Retry,
     GiveUp,
 }
 
+fn bearer(token: &str) -> Result<HeaderValue, NodeError> {
+    HeaderValue::from_str(&format!("Bearer {token}"))
+        .map_err(|_| NodeError::Misuse("a token is made of visible ASCII characters".to_owned()))
+}
+
 /// The last part of an address. It is checked here, so that a typing error does not have to travel.
 fn room_of(url: &str) -> Result<String, NodeError> {
-    let bad =
-        |why: &str| NodeError::Misuse(format!("{url} is not an address to sync with: {why}; give ws://HOST:PORT/ROOM"));
-    let (scheme, rest) = url.split_once("://").ok_or_else(|| bad("it does not start with ws:// or wss://"))?;
-    if !["ws", "wss"].contains(&scheme) {
-        return Err(bad("it does not start with ws:// or wss://"));
-    }
-    let (_, path) = rest.split_once('/').ok_or_else(|| bad("it names no room"))?;
+    let path = host_and_path(url)?.1.ok_or_else(|| bad_address(url, "it names no room"))?;
     let path = path.split(['?', '#']).next().unwrap_or_default();
     let room = path.rsplit('/').next().unwrap_or_default();
     if !is_room_name(room) {
-        return Err(bad("it has to end in the name of a room, 1 to 64 letters, digits, _ and -"));
+        return Err(bad_address(url, "it has to end in the name of a room, 1 to 64 letters, digits, _ and -"));
     }
     Ok(room.to_owned())
+}
+
+fn host_and_path(url: &str) -> Result<(&str, Option<&str>), NodeError> {
+    let no_scheme = || bad_address(url, "it does not start with ws:// or wss://");
+    let (scheme, rest) = url.split_once("://").ok_or_else(no_scheme)?;
+    if !["ws", "wss"].contains(&scheme) {
+        return Err(no_scheme());
+    }
+    Ok(match rest.split_once('/') {
+        Some((host, path)) => (host, Some(path)),
+        None => (rest, None),
+    })
+}
+
+fn bad_address(url: &str, why: &str) -> NodeError {
+    NodeError::Misuse(format!("{url} is not an address to sync with: {why}; give ws://HOST:PORT/ROOM"))
 }
 
 /// Waiting times between tries: they double up to a ceiling, and chance spreads them, so that the clients of a server
@@ -315,6 +440,9 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
 /// Sessions that are started anew at once, without a wait in between.
 const RESTARTS_MAX: u32 = 5;
+
+/// Sessions in a row in which a client that runs once tells something that the server then does not hold.
+const CONFIRMATIONS_MAX: u32 = 5;
 
 /// Tries in a row, without having come to stream, after which a client that runs once gives up.
 const TRIES_ONCE_MAX: u32 = 5;

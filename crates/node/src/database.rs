@@ -169,7 +169,8 @@ impl Database {
         result.unwrap_or_else(Input::from)
     }
 
-    async fn run<T: Send + 'static>(
+    /// Does something on the database's thread.
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Worker) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, Trouble> {

@@ -39,6 +39,11 @@ pub(crate) async fn run(
     stop: watch::Receiver<bool>,
     events: &mut (dyn FnMut(Event) + Send),
 ) -> Ended {
+    // The native messages say themselves what the other frames would.
+    let incoming = incoming.filter(|frame| {
+        let is_told = frame.as_ref().map_or(true, Frame::holds_message);
+        std::future::ready(is_told)
+    });
     let (frames, waiting) = mpsc::channel(MESSAGES_WAITING_MAX);
     let mut writer = tokio::spawn(write_frames(outgoing, waiting));
     let (database, door) = match host {
@@ -197,7 +202,7 @@ async fn changed(
     Some(Input::SiteChanged((*site).clone()))
 }
 
-async fn sleep_until(deadline: Option<Instant>) {
+pub(crate) async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,

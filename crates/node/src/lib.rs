@@ -18,6 +18,7 @@ mod rooms;
 mod server;
 mod sqlite;
 mod tls;
+mod vlcn;
 
 pub use access::Access;
 pub use client::{Client, ClientEvent, Finished};

@@ -5,6 +5,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Bytes of one message. One row's largest value has to fit in.
     pub message_bytes_max: usize,
+    /// Bytes of one frame of the vlcn protocol, whose clients send all that they have to tell in one.
+    pub vlcn_frame_bytes_max: usize,
     /// Bytes of packages under way in one direction of one session, before the receiver has answered. One package may
     /// go beyond it.
     pub window_bytes: u32,
@@ -20,6 +22,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             message_bytes_max: rejoin_wire::limits::MESSAGE_BYTES_MAX,
+            vlcn_frame_bytes_max: rejoin_wire::limits::VLCN_FRAME_BYTES_MAX,
             window_bytes: 2 << 20,
             connections_max: 1024,
             rooms_open_max: 1024,
@@ -54,3 +57,12 @@ pub(crate) const REIDENTIFICATIONS_MAX: u32 = 3;
 
 /// Bytes of a room's name.
 pub(crate) const ROOM_NAME_BYTES_MAX: usize = 64;
+
+/// Bytes of changes after which a frame of the vlcn protocol ends with the transaction that it is in.
+pub(crate) const VLCN_FRAME_BYTES_SOFT_MAX: usize = 1 << 20;
+
+/// How long a closed link of the vlcn protocol is read for the other side's close frame.
+pub(crate) const VLCN_LINGER_MAX: Duration = Duration::from_secs(1);
+
+/// Bytes that are read from a link of the vlcn protocol at once. They are zeroed before, and most frames are small.
+pub(crate) const VLCN_READ_BUFFER_BYTES: usize = 16 << 10;

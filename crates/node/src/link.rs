@@ -4,11 +4,20 @@ use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use rejoin_wire::Message;
 use std::fmt::Display;
 
-/// One frame with something in it.
+/// One frame.
 #[derive(Debug)]
 pub(crate) enum Frame {
     Binary(Vec<u8>),
     Text(String),
+    /// Asks the library at the other end whether it is there.
+    Ping,
+    /// Its answer.
+    Pong,
+    /// The last frame of a side.
+    Close {
+        code: u16,
+        reason: String,
+    },
 }
 
 impl Frame {
@@ -17,8 +26,14 @@ impl Frame {
         match self {
             Frame::Binary(bytes) => Message::from_bytes(bytes),
             Frame::Text(text) => Message::from_text(text),
+            Frame::Ping | Frame::Pong | Frame::Close { .. } => return Err("the frame holds no message".to_owned()),
         }
         .map_err(|error| error.to_string())
+    }
+
+    /// False for the frames by which the two ends of a link speak of the link.
+    pub(crate) fn holds_message(&self) -> bool {
+        matches!(self, Frame::Binary(_) | Frame::Text(_))
     }
 
     /// Writes a message, as text where the other side speaks text. The error is a sentence.
@@ -64,17 +79,23 @@ where
 }
 
 pub(crate) fn server_halves(socket: axum::extract::ws::WebSocket) -> (impl Outgoing, impl Incoming) {
-    use axum::extract::ws::Message;
+    use axum::extract::ws::{CloseFrame, Message};
     halves(
         socket,
         |frame| match frame {
             Frame::Binary(bytes) => Message::Binary(bytes.into()),
             Frame::Text(text) => Message::Text(text.into()),
+            Frame::Ping => Message::Ping(Default::default()),
+            Frame::Pong => Message::Pong(Default::default()),
+            Frame::Close { code, reason } => Message::Close(Some(CloseFrame { code, reason: reason.into() })),
         },
         |message| match message {
             Message::Binary(bytes) => Some(Frame::Binary(bytes.into())),
             Message::Text(text) => Some(Frame::Text(text.as_str().to_owned())),
-            Message::Ping(_) | Message::Pong(_) | Message::Close(_) => None,
+            // The library answers it.
+            Message::Ping(_) => Some(Frame::Ping),
+            Message::Pong(_) => Some(Frame::Pong),
+            Message::Close(frame) => Some(closed(frame.map(|frame| (frame.code, frame.reason.as_str().to_owned())))),
         },
     )
 }
@@ -83,17 +104,36 @@ pub(crate) fn client_halves<S>(socket: tokio_tungstenite::WebSocketStream<S>) ->
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
 {
-    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
     halves(
         socket,
         |frame| match frame {
             Frame::Binary(bytes) => Message::Binary(bytes.into()),
             Frame::Text(text) => Message::Text(text.into()),
+            Frame::Ping => Message::Ping(Default::default()),
+            Frame::Pong => Message::Pong(Default::default()),
+            Frame::Close { code, reason } => {
+                Message::Close(Some(CloseFrame { code: code.into(), reason: reason.into() }))
+            }
         },
         |message| match message {
             Message::Binary(bytes) => Some(Frame::Binary(bytes.into())),
             Message::Text(text) => Some(Frame::Text(text.as_str().to_owned())),
-            _ => None,
+            // The library answers it.
+            Message::Ping(_) => Some(Frame::Ping),
+            Message::Pong(_) => Some(Frame::Pong),
+            Message::Close(frame) => {
+                Some(closed(frame.map(|frame| (frame.code.into(), frame.reason.as_str().to_owned()))))
+            }
+            Message::Frame(_) => None,
         },
     )
 }
+
+fn closed(frame: Option<(u16, String)>) -> Frame {
+    let (code, reason) = frame.unwrap_or((NO_CLOSE_CODE, String::new()));
+    Frame::Close { code, reason }
+}
+
+/// What stands for a close frame without a code.
+const NO_CLOSE_CODE: u16 = 1005;

@@ -6,7 +6,8 @@ use crate::error::NodeError;
 use crate::limits::{Limits, ROOM_NAME_BYTES_MAX};
 use rejoin_wire::message::{Hello, Refusal, RefusalCode, Site};
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -62,11 +63,30 @@ impl Rooms {
         if let Some(database) = database.as_ref().filter(|database| !database.is_closed()) {
             return Ok(RoomGuard { database: database.clone(), room: room.clone() });
         }
-        let path = self.folder.join(format!("{name}.db"));
+        let path = self.file_of(name);
         let opened = Database::open(path, self.prepare.clone(), &self.limits).await?;
         tracing::info!(room = name, "opened");
         *database = Some(opened.clone());
         Ok(RoomGuard { database: opened, room: room.clone() })
+    }
+
+    /// The room's file: `ROOM.db`, or a file `ROOM` that another server has left, which goes on to be used.
+    fn file_of(&self, name: &str) -> PathBuf {
+        let path = self.folder.join(format!("{name}.db"));
+        let inherited = self.folder.join(name);
+        if !is_database(&inherited) {
+            return path;
+        }
+        if path.exists() {
+            tracing::warn!(room = name, "both {name}.db and {name} are there; {name}.db is used");
+            return path;
+        }
+        inherited
+    }
+
+    /// Whether a room has been made.
+    pub(crate) fn has_file(&self, name: &str) -> bool {
+        is_room_name(name) && self.file_of(name).exists()
     }
 
     fn slot(&self, name: &str) -> Result<Arc<Room>, Refusal> {
@@ -171,6 +191,16 @@ impl Door {
         Ok((guard, site))
     }
 }
+
+/// Whether a file is a database of SQLite's. An empty one is not, yet.
+fn is_database(path: &Path) -> bool {
+    let mut head = [0; SQLITE_HEAD.len()];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    read.is_ok() && head == *SQLITE_HEAD
+}
+
+/// The first bytes of every database file.
+const SQLITE_HEAD: &[u8; 16] = b"SQLite format 3\0";
 
 fn bad_name() -> Refusal {
     Refusal {

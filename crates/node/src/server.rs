@@ -4,9 +4,11 @@ use crate::access::Access;
 use crate::database::Prepare;
 use crate::driver::{self, Host, becomes_true};
 use crate::error::NodeError;
-use crate::limits::{FAREWELL_MAX, Limits, MESSAGE_BYTES_MAX_UNKNOWN};
+use crate::limits::{FAREWELL_MAX, Limits, MESSAGE_BYTES_MAX_UNKNOWN, VLCN_READ_BUFFER_BYTES};
 use crate::link::server_halves;
 use crate::rooms::{Door, Rooms, is_room_name};
+use crate::vlcn::schemas::Schemas;
+use crate::vlcn::{self, Activity, Dialled, Watched};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{ConnectInfo, State};
@@ -17,11 +19,11 @@ use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use rejoin_protocol::{Ended, Patience, Role, Session};
+use rejoin_protocol::{Ended, Patience, Role, Session, vlcn as vlcn_session};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -38,6 +40,7 @@ struct Shared {
     access: Arc<Access>,
     limits: Limits,
     patience: Patience,
+    schemas: OnceLock<Schemas>,
     stop: watch::Sender<bool>,
     places: Arc<Semaphore>,
 }
@@ -59,6 +62,7 @@ impl Server {
             access: Arc::new(access),
             limits,
             patience,
+            schemas: OnceLock::new(),
             stop: watch::Sender::new(false),
             places: Arc::new(Semaphore::new(limits.connections_max)),
         });
@@ -66,10 +70,18 @@ impl Server {
         Ok(Server { shared })
     }
 
-    /// A WebSocket on every path, whose last part names the room; `/healthz`; and a word at `/`.
+    /// Where the schema files of vlcn clients lie: `NAME` is the newest version of the schema NAME, and earlier ones may
+    /// lie in `NAME.earlier`. Only the first call counts.
+    pub fn with_schemas(self, folder: impl Into<PathBuf>) -> Server {
+        self.shared.schemas.get_or_init(|| Schemas::in_folder(folder.into()));
+        self
+    }
+
+    /// A WebSocket on every path; `/healthz`; and a word at `/`. The last part of the path names the room of a native
+    /// client; a vlcn client names its room in the subprotocol that it offers.
     pub fn router(&self) -> Router {
         Router::new()
-            .route("/", get(|| async { "rejoin: dial ws://HOST:PORT/ROOM\n" }))
+            .route("/", get(dial))
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/{*path}", get(dial))
             .with_state(self.shared.clone())
@@ -128,7 +140,10 @@ async fn accept(listener: TcpListener, router: Router, connections_max: usize) {
         };
         // Only speed depends on it.
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(router.clone().layer(Extension(ConnectInfo(address))));
+        let activity = Activity::default();
+        let stream = Watched::new(stream, activity.clone());
+        let layered = router.clone().layer(Extension(ConnectInfo(address))).layer(Extension(activity));
+        let service = TowerToHyperService::new(layered);
         connections.spawn(async move {
             let serving = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -152,32 +167,59 @@ async fn dial(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| *address);
-    let room = uri.path().rsplit('/').next().unwrap_or_default().to_owned();
-    match let_in(&shared, &room, &headers) {
-        Err((status, sentence)) => {
-            tracing::info!(?peer, room, %status, sentence, "turned away");
-            (status, sentence).into_response()
-        }
-        Ok((permit, has_shown_token)) => match upgrade {
-            Err(_) => {
-                (StatusCode::UPGRADE_REQUIRED, "this address is for WebSockets: dial it with ws://\n").into_response()
-            }
-            Ok(upgrade) => upgrade
-                .max_message_size(message_bytes_max(&shared.limits, has_shown_token))
-                .max_frame_size(message_bytes_max(&shared.limits, has_shown_token))
-                .on_upgrade(move |socket| run(shared, socket, room, has_shown_token, peer, permit)),
-        },
+    let turn_away = |room: &str, (status, sentence): TurnedAway| {
+        tracing::info!(?peer, room, %status, sentence, "turned away");
+        (status, sentence).into_response()
+    };
+    if uri.path() == "/" && upgrade.is_err() {
+        return "rejoin: dial ws://HOST:PORT/ROOM\n".into_response();
     }
+    let vlcn = match vlcn::dialled(&headers) {
+        Ok(vlcn) => vlcn,
+        Err(sentence) => return turn_away("", (StatusCode::BAD_REQUEST, sentence)),
+    };
+    let (room, token) = match &vlcn {
+        Some(dialled) => (dialled.room.clone(), dialled.token.as_deref()),
+        None => {
+            let room = uri.path().rsplit('/').next().unwrap_or_default().to_owned();
+            (room, headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer_token))
+        }
+    };
+    let (permit, has_shown_token) = match let_in(&shared, &room, &headers, token, vlcn.is_none()) {
+        Ok(let_in) => let_in,
+        Err(turned_away) => return turn_away(&room, turned_away),
+    };
+    let Ok(upgrade) = upgrade else {
+        return (StatusCode::UPGRADE_REQUIRED, "this address is for WebSockets: dial it with ws://\n").into_response();
+    };
+    if let Some(Dialled { offered, .. }) = vlcn {
+        let activity = extensions.get::<Activity>().cloned();
+        return upgrade
+            .protocols([offered])
+            .read_buffer_size(VLCN_READ_BUFFER_BYTES)
+            .max_message_size(shared.limits.vlcn_frame_bytes_max)
+            .max_frame_size(shared.limits.vlcn_frame_bytes_max)
+            .on_upgrade(move |socket| run_vlcn(shared, socket, room, activity, peer, permit));
+    }
+    upgrade
+        .max_message_size(message_bytes_max(&shared.limits, has_shown_token))
+        .max_frame_size(message_bytes_max(&shared.limits, has_shown_token))
+        .on_upgrade(move |socket| run(shared, socket, room, has_shown_token, peer, permit))
 }
 
 type TurnedAway = (StatusCode, String);
 
-fn let_in(shared: &Shared, room: &str, headers: &HeaderMap) -> Result<(OwnedSemaphorePermit, bool), TurnedAway> {
+/// `may_follow`: where no token has come, one may still come in a message.
+fn let_in(
+    shared: &Shared,
+    room: &str,
+    headers: &HeaderMap,
+    token: Option<&str>,
+    may_follow: bool,
+) -> Result<(OwnedSemaphorePermit, bool), TurnedAway> {
     if !is_room_name(room) {
-        return Err((
-            StatusCode::NOT_FOUND,
-            "the address ends in the name of a room: 1 to 64 letters, digits, _ and -\n".to_owned(),
-        ));
+        let place = if may_follow { "the address ends in" } else { "the subprotocol holds" };
+        return Err((StatusCode::NOT_FOUND, format!("{place} the name of a room: 1 to 64 letters, digits, _ and -\n")));
     }
     if shared.access.is_open()
         && let Some(origin) = headers.get(header::ORIGIN)
@@ -189,13 +231,14 @@ fn let_in(shared: &Shared, room: &str, headers: &HeaderMap) -> Result<(OwnedSema
             "a page of another origin may not dial a server without tokens; start it with --token\n".to_owned(),
         ));
     }
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer_token);
-    // Without a token in the header, the hello may still bring one.
-    let has_shown_token = shared.access.allows(room, bearer);
-    if bearer.is_some() && !has_shown_token {
+    let has_shown_token = shared.access.allows(room, token);
+    if !has_shown_token && (token.is_some() || !may_follow) {
         return Err((
             StatusCode::UNAUTHORIZED,
-            format!("this token does not open the room {room}; give the right one with --token\n"),
+            match token {
+                Some(_) => format!("this token does not open the room {room}; give the right one with --token\n"),
+                None => format!("the room {room} needs a token, and none has come\n"),
+            },
         ));
     }
     let permit = shared.places.clone().try_acquire_owned().map_err(|_| {
@@ -247,6 +290,31 @@ async fn run(
     match ended {
         Ended::Refused(_) | Ended::RefusedByPeer(_) => tracing::warn!(?peer, room, %ended, "session ended"),
         _ => tracing::info!(?peer, room, %ended, "session ended"),
+    }
+    drop(permit);
+}
+
+async fn run_vlcn(
+    shared: Arc<Shared>,
+    socket: axum::extract::ws::WebSocket,
+    room: String,
+    activity: Option<Activity>,
+    peer: Option<SocketAddr>,
+    permit: OwnedSemaphorePermit,
+) {
+    let session = vlcn_session::Session::new(vlcn_session::Role::Server, shared.patience);
+    let (outgoing, incoming) = server_halves(socket);
+    tracing::debug!(?peer, room, "vlcn session begins");
+    let schemas = shared.schemas.get().cloned().unwrap_or_default();
+    let host = vlcn::Host::Room { rooms: shared.rooms.clone(), name: room.clone(), schemas };
+    let stop = shared.stop.subscribe();
+    let ended = vlcn::run(session, outgoing, incoming, host, activity, stop, &mut |event| {
+        tracing::trace!(?event, "vlcn session");
+    })
+    .await;
+    match ended {
+        vlcn_session::Ended::Refused(_) => tracing::warn!(?peer, room, %ended, "vlcn session ended"),
+        _ => tracing::info!(?peer, room, %ended, "vlcn session ended"),
     }
     drop(permit);
 }

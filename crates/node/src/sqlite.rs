@@ -2,6 +2,7 @@
 
 mod schema;
 mod sql;
+pub(crate) mod vlcn;
 mod worker;
 
 pub(crate) use worker::{Trouble, Worker};

@@ -15,6 +15,7 @@ mod liveness;
 mod outbound;
 mod schema;
 mod session;
+pub mod vlcn;
 
 pub use exchange::{Applied, Ended, Event, Input, Output, Progress, Pulled, Role, printable};
 pub use liveness::Patience;

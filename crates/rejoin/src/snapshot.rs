@@ -92,6 +92,8 @@ fn strip_identity(copy: &Path, cancel: &Cancel) -> rusqlite::Result<()> {
     if has_peers {
         transaction.execute("DELETE FROM crsql_tracked_peers", [])?;
     }
+    // What the vlcn protocol has left out for the original's peers.
+    transaction.execute("DROP TABLE IF EXISTS main.crsql_vlcn_skipped", [])?;
     transaction.commit()?;
     connection.close().map_err(|(_, error)| error)
 }

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod message;
 mod package;
 mod size;
+pub mod vlcn;
 
 pub use encode::{Compression, Encoded, Format, PackageHeader, cursor_from_text, cursor_to_text};
 pub use error::WireError;

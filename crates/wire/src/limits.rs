@@ -90,6 +90,16 @@ pub const INDEXES_MAX: usize = 1024;
 /// Bytes of one SQL statement.
 pub const SQL_BYTES_MAX: usize = 1 << 20;
 
+/// Bytes of one frame of the vlcn protocol. The original server takes as many.
+pub const VLCN_FRAME_BYTES_MAX: usize = 100 << 20;
+
+/// Changes in one frame of the vlcn protocol. The smallest change that a table can have takes some fifty bytes, so that
+/// a frame is full before.
+pub const VLCN_CHANGES_MAX: usize = 1 << 21;
+
+/// Databases that one message of the vlcn protocol names.
+pub const VLCN_SITES_MAX: usize = 1 << 14;
+
 // A stream fills a package up to its `package_bytes_max` and then adds the change that exceeds it, whose value or part
 // of a value is no longer than that: what comes of it must fit in every format, with at most 96 bytes of numbers each.
 const FULLEST: usize = 2 * PACKAGE_BYTES_SOFT_MAX + KEY_BYTES_MAX;

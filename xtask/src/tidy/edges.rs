@@ -20,7 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that are no part of the product.
-const FREE: &[&str] = &["bench-compare", "bench-original", "conformance", "xtask"];
+const FREE: &[&str] = &["bench-compare", "bench-original", "bench-throughput", "conformance", "xtask"];
 
 /// The crate that depends on nothing at all: it binds SQLite by itself.
 const ALONE: &str = "bridge";

@@ -1,6 +1,7 @@
 //! `rejoin serve` and `rejoin sync` as their users run them.
 
 mod programs;
+mod vlcn;
 mod wss;
 
 use std::io::{BufRead, BufReader};

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{Server, count, make};
 
-fn rejoin(arguments: &[&str]) -> Output {
+pub fn rejoin(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_rejoin"))
         .args(arguments)
         .env_remove("REJOIN_TOKEN")
@@ -15,11 +15,11 @@ fn rejoin(arguments: &[&str]) -> Output {
         .expect("the program runs")
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 

@@ -7,6 +7,7 @@ fn a_snapshot_is_equal_and_has_another_identity() {
     let folder = folder();
     sql(&folder, "app.db", SCHEMA);
     assert_eq!(rejoin(&folder, &["track", "app.db"]).code, Some(0));
+    sql(&folder, "app.db", "CREATE TABLE crsql_vlcn_skipped(site_id); INSERT INTO crsql_vlcn_skipped VALUES (x'01')");
     let run = rejoin(&folder, &["snapshot", "app.db", "copy.db"]);
     assert_eq!(run.code, Some(0), "{}", run.err);
     assert_eq!(rejoin(&folder, &["diff", "app.db", "copy.db"]).code, Some(0));
@@ -25,6 +26,7 @@ fn a_snapshot_is_equal_and_has_another_identity() {
     );
     assert_eq!(ask(&copy, "SELECT count(*) FROM t__crsql_clock WHERE site_id = 0"), ["0"]);
     assert_eq!(ask(&copy, "SELECT count(*) FROM crsql_tracked_peers"), ["0"]);
+    assert_eq!(ask(&copy, "SELECT count(*) FROM sqlite_schema WHERE name = 'crsql_vlcn_skipped'"), ["0"]);
 }
 
 #[test]

@@ -12,18 +12,19 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 /// The replicated tables, sorted by name, with their columns, sorted too.
 pub(crate) fn shapes(connection: &Connection) -> rusqlite::Result<Vec<TableShape>> {
-    let mut tables = Vec::new();
-    for name in replicated(connection)? {
-        let mut statement = connection.prepare_cached(sql::COLUMNS)?;
-        let columns = statement
-            .query_map([&name], |row| Ok(ColumnShape { name: row.get(0)?, key_place: row.get(1)? }))?
-            .collect::<rusqlite::Result<_>>()?;
-        tables.push(TableShape { name, columns });
-    }
-    Ok(tables)
+    replicated(connection)?.into_iter().map(|name| shape(connection, name)).collect()
 }
 
-fn replicated(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+/// A table's columns, sorted by name.
+pub(crate) fn shape(connection: &Connection, name: String) -> rusqlite::Result<TableShape> {
+    let mut statement = connection.prepare_cached(sql::COLUMNS)?;
+    let columns = statement
+        .query_map([&name], |row| Ok(ColumnShape { name: row.get(0)?, key_place: row.get(1)? }))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(TableShape { name, columns })
+}
+
+pub(crate) fn replicated(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     connection.prepare_cached(sql::REPLICATED_TABLES)?.query_map([], |row| row.get(0))?.collect()
 }
 

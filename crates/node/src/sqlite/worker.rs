@@ -1,6 +1,6 @@
 //! One database, on its thread.
 
-use super::{schema, sql};
+use super::{schema, sql, vlcn};
 use crate::database::{Opened, Prepare, Pulse};
 use crate::error::NodeError;
 use crate::limits::{BUSY_TIMEOUT, REIDENTIFICATIONS_MAX};
@@ -9,6 +9,7 @@ use rejoin_protocol::{Applied, Input, Pulled};
 use rejoin_streams::{Inbound, InboundOptions, Outbound, OutboundOptions, Side, StreamError};
 use rejoin_wire::message::{Goodbye, Refusal, RefusalCode, Schema, Site};
 use rejoin_wire::{Compression, Encoded, Format, Receipt};
+use rusqlite::Connection;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub(crate) struct Worker {
     window_bytes: u32,
     reidentifications: u32,
     path: PathBuf,
+    prepare: Prepare,
+    vlcn_tables: vlcn::KnownTables,
     file: FileId,
     is_file_lost: bool,
 }
@@ -85,7 +88,10 @@ impl Worker {
     pub(crate) fn open(path: &Path, prepare: &Prepare, window_bytes: u32) -> Result<Worker, NodeError> {
         let deadline = Instant::now() + BUSY_TIMEOUT;
         loop {
-            match prepare(path).map_err(NotOpened::from).and_then(|opened| Worker::new(path, opened, window_bytes)) {
+            match prepare(path)
+                .map_err(NotOpened::from)
+                .and_then(|opened| Worker::new(path, opened, prepare, window_bytes))
+            {
                 Ok(worker) => return Ok(worker),
                 Err(error) if error.is_busy && Instant::now() < deadline => std::thread::sleep(OPEN_PAUSE),
                 Err(error) => {
@@ -96,7 +102,7 @@ impl Worker {
     }
 
     /// Sets the connection up and reads what the database is.
-    fn new(path: &Path, opened: Opened, window_bytes: u32) -> Result<Worker, NotOpened> {
+    fn new(path: &Path, opened: Opened, prepare: &Prepare, window_bytes: u32) -> Result<Worker, NotOpened> {
         let name: Arc<str> = path.display().to_string().into();
         opened.connection.busy_timeout(BUSY_TIMEOUT)?;
         opened.connection.execute_batch(sql::SET_UP)?;
@@ -127,6 +133,8 @@ impl Worker {
             reidentifications: 0,
             file: FileId::of(path),
             path: path.to_owned(),
+            prepare: prepare.clone(),
+            vlcn_tables: vlcn::KnownTables::default(),
             is_file_lost: false,
             name,
         };
@@ -136,6 +144,30 @@ impl Worker {
 
     pub(crate) fn pulse(&self) -> watch::Receiver<Pulse> {
         self.pulse.subscribe()
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.opened.connection
+    }
+
+    /// What vlcn changes are checked against.
+    pub(super) fn vlcn_tables(&self) -> &vlcn::KnownTables {
+        &self.vlcn_tables
+    }
+
+    /// The newest db_version that is stored.
+    pub(super) fn head(&self) -> Result<i64, Refusal> {
+        self.opened.streams.head().map_err(store_refusal)
+    }
+
+    /// An empty database in memory that knows what this one's connection knows.
+    pub(super) fn scratch(&self) -> Result<Opened, Refusal> {
+        (self.prepare)(Path::new(":memory:")).map_err(store_refusal)
+    }
+
+    /// Tells every session that there may be more to tell.
+    pub(super) fn wrote(&self) {
+        self.pulse.send_modify(|pulse| pulse.changes += 1);
     }
 
     /// Looks whether anybody has written to the database, and tells.
@@ -160,7 +192,7 @@ impl Worker {
     }
 
     /// Reads the database's id and tables anew and tells where they are others than before.
-    fn refresh(&mut self) -> Result<(), Refusal> {
+    pub(super) fn refresh(&mut self) -> Result<(), Refusal> {
         let connection = &self.opened.connection;
         let schema_version = connection.query_row(sql::SCHEMA_VERSION, [], |row| row.get(0)).map_err(failed)?;
         let known = self.pulse.borrow().site.clone();
@@ -352,7 +384,7 @@ pub(super) fn failed(error: rusqlite::Error) -> Refusal {
     Refusal { code, reason: format!("SQLite failed: {error}"), advice: advice.to_owned() }
 }
 
-fn is_busy(error: &rusqlite::Error) -> bool {
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked))
 }
 

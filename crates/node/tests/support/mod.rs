@@ -43,9 +43,46 @@ impl Hub {
         Hub::start_on(listener, folder, Access::default(), Limits::default(), Patience::default())
     }
 
+    /// A server that also knows the schema files of vlcn clients.
+    pub async fn start_with_schemas(folder: &Path, schemas: &Path) -> Hub {
+        Hub::start_full(folder, Some(schemas), Access::default(), Limits::default(), Patience::default()).await
+    }
+
+    pub async fn start_full(
+        folder: &Path,
+        schemas: Option<&Path>,
+        access: Access,
+        limits: Limits,
+        patience: Patience,
+    ) -> Hub {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Hub::start_server(listener, folder, schemas, access, limits, patience)
+    }
+
+    pub async fn restart_with_schemas(address: SocketAddr, folder: &Path, schemas: &Path) -> Hub {
+        let listener = TcpListener::bind(address).await.expect("the port is free again");
+        let (limits, patience) = Default::default();
+        Hub::start_server(listener, folder, Some(schemas), Access::default(), limits, patience)
+    }
+
     fn start_on(listener: TcpListener, folder: &Path, access: Access, limits: Limits, patience: Patience) -> Hub {
+        Hub::start_server(listener, folder, None, access, limits, patience)
+    }
+
+    fn start_server(
+        listener: TcpListener,
+        folder: &Path,
+        schemas: Option<&Path>,
+        access: Access,
+        limits: Limits,
+        patience: Patience,
+    ) -> Hub {
         let address = listener.local_addr().expect("a bound listener has an address");
-        let server = Server::new(folder, rejoin::prepare(), access, limits, patience).expect("a folder for the rooms");
+        let mut server =
+            Server::new(folder, rejoin::prepare(), access, limits, patience).expect("a folder for the rooms");
+        if let Some(schemas) = schemas {
+            server = server.with_schemas(schemas);
+        }
         let (stop, stopped) = oneshot::channel();
         let until = async move {
             // Gone is as good as told.

@@ -1,0 +1,246 @@
+use super::Columns;
+use super::columns::{Affinity, Table};
+use crate::sqlite::sql;
+use crate::sqlite::worker::{Trouble, Worker, failed, is_busy};
+use rejoin_change::{COUNTER_MAX, PackedKey, SENTINEL, SiteId};
+use rejoin_wire::message::{Refusal, RefusalCode};
+use rejoin_wire::vlcn::{Change, Changes, Point, Value};
+use rusqlite::types::ToSqlOutput;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, TransactionBehavior, params};
+use std::collections::{HashMap, HashSet};
+
+/// Merges changes with their sender as the author, and remembers that they are held: both or neither. Returns what is
+/// held of the sender afterwards.
+///
+/// With `known`, the columns that the sender has, nothing is merged and `None` returned where a row was made without all of
+/// its cells.
+pub(crate) fn apply(
+    worker: &mut Worker,
+    sender: SiteId,
+    changes: &Changes,
+    known: Option<&Columns>,
+) -> Result<Option<Point>, Trouble> {
+    let connection = worker.connection();
+    let transaction =
+        rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map_err(failed)?;
+    let tables = worker.vlcn_tables().of(connection)?;
+    check(&tables, changes)?;
+    if known.is_some_and(|known| leaves_out_cells(changes, known)) {
+        tracing::info!(client = %sender, "a row came without all of its cells: the client is asked for all that it has");
+        return Ok(None);
+    }
+    merge(connection, &tables, sender, changes)?;
+    let last = changes.last_version().unwrap_or(0);
+    let mut statement = connection.prepare_cached(sql::SET_VLCN_HELD).map_err(failed)?;
+    statement.execute(params![sender.as_bytes(), last]).map_err(failed)?;
+    drop(statement);
+    let held = held(connection, sender)?;
+    transaction.commit().map_err(failed)?;
+    worker.wrote();
+    Ok(Some(held))
+}
+
+/// True where a row comes to life and not all of its cells come with it. That is how the original engine tells that a
+/// primary key was changed: the cells that moved along keep their old versions, and are not told.
+fn leaves_out_cells(changes: &Changes, known: &Columns) -> bool {
+    let mut made: HashMap<(&str, &[u8]), HashSet<&str>> = HashMap::new();
+    for change in changes.iter().filter(|change| change.column == SENTINEL && change.causal_length % 2 == 1) {
+        if known.cells_of(change.table) > 0 {
+            made.entry((change.table, change.key)).or_default();
+        }
+    }
+    if made.is_empty() {
+        return false;
+    }
+    for change in changes.iter().filter(|change| change.column != SENTINEL) {
+        if let Some(cells) = made.get_mut(&(change.table, change.key)) {
+            cells.insert(change.column);
+        }
+    }
+    made.iter().any(|((table, _), cells)| cells.len() < known.cells_of(table))
+}
+
+/// What is durably held of a database.
+pub(super) fn held(connection: &Connection, site_id: SiteId) -> Result<Point, Refusal> {
+    let mut statement = connection.prepare_cached(sql::VLCN_HELD).map_err(failed)?;
+    let mut rows = statement.query([site_id.as_bytes()]).map_err(failed)?;
+    match rows.next().map_err(failed)? {
+        None => Ok(Point::START),
+        Some(row) => Ok(Point {
+            db_version: row.get(0).map_err(failed)?,
+            seq: row.get::<_, Option<i64>>(1).map_err(failed)?.unwrap_or(0),
+        }),
+    }
+}
+
+/// All of them have been checked.
+fn merge(
+    connection: &Connection,
+    tables: &HashMap<String, Table>,
+    sender: SiteId,
+    changes: &Changes,
+) -> Result<(), Refusal> {
+    let mut statement = connection.prepare_cached(sql::VLCN_MERGE).map_err(failed)?;
+    let mut raise = connection.prepare_cached(sql::RAISE_VERSION).map_err(failed)?;
+    let mut version = None;
+    for change in changes.iter() {
+        // Each of the sender's transactions becomes one here, so that it can be told on by itself.
+        if version.is_some_and(|version| version != change.db_version) {
+            raise.query_row([], |_| Ok(())).map_err(failed)?;
+        }
+        version = Some(change.db_version);
+        let column = tables.get(change.table).and_then(|table| table.columns.get(change.column));
+        let value = stored(change.value, column.copied().unwrap_or(Affinity::None));
+        let (col_version, causal_length) = (change.col_version, change.causal_length);
+        let author = sender.as_bytes();
+        statement
+            .execute(params![change.table, change.key, change.column, value, col_version, author, causal_length])
+            .map_err(|error| refused(&change, &error))?;
+    }
+    Ok(())
+}
+
+/// Whether the changes can be some of this database's tables, before any of them is merged.
+fn check(tables: &HashMap<String, Table>, changes: &Changes) -> Result<(), Refusal> {
+    let mut before = 0;
+    for change in changes.iter() {
+        check_one(tables, &change)?;
+        if change.db_version < before {
+            return Err(impossible(&change, "a db_version below that of the change before it"));
+        }
+        before = change.db_version;
+    }
+    Ok(())
+}
+
+fn check_one(tables: &HashMap<String, Table>, change: &Change<'_>) -> Result<(), Refusal> {
+    let is_sentinel = change.column == SENTINEL;
+    let counters = [change.col_version, change.db_version, change.causal_length, change.seq];
+    if !counters.iter().all(|counter| (0..=COUNTER_MAX).contains(counter))
+        || change.causal_length == 0
+        || (is_sentinel && change.col_version != change.causal_length)
+    {
+        return Err(impossible(change, "a version, causal length or seq that no database makes"));
+    }
+    if let Value::Bool(_) = change.value {
+        return Err(impossible(change, "a value of the kind BOOL, which no database can store"));
+    }
+    let key = PackedKey::from_bytes(change.key.to_vec()).map_err(|error| impossible(change, &error.to_string()))?;
+    let table = tables.get(change.table).ok_or_else(|| {
+        unknown(format!("a change came for the table {}, which does not replicate here", quoted(change.table)))
+    })?;
+    if key.len() != table.key_values {
+        return Err(impossible(change, "a primary key of another number of values than the table's"));
+    }
+    // A deletion speaks of the whole row, whatever column it names.
+    if is_sentinel || change.causal_length % 2 == 0 || table.columns.contains_key(change.column) {
+        return Ok(());
+    }
+    let (table, column) = (quoted(change.table), quoted(change.column));
+    Err(unknown(format!("a change came for the column {column} of {table}, which that table lacks here")))
+}
+
+/// What a value that has travelled becomes. JavaScript says an integer as a number, so that only the column can tell; for
+/// a column without an affinity the rule is that of cr-sqlite in a browser: a number that is an integer of 32 bits is one.
+fn stored<'a>(value: Value<'a>, affinity: Affinity) -> ToSqlOutput<'a> {
+    ToSqlOutput::Borrowed(match value {
+        Value::Null | Value::Bool(_) => ValueRef::Null,
+        Value::BigInt(number) => ValueRef::Integer(number),
+        Value::Number(number) => match affinity {
+            Affinity::Real => ValueRef::Real(number),
+            Affinity::Integer if is_integer_between(number, -INTEGER_END, INTEGER_END) => {
+                ValueRef::Integer(number as i64)
+            }
+            Affinity::Text | Affinity::None
+                if is_integer_between(number, f64::from(i32::MIN) - 1.0, f64::from(i32::MAX) + 1.0) =>
+            {
+                ValueRef::Integer(number as i64)
+            }
+            _ => ValueRef::Real(number),
+        },
+        Value::Text(text) => ValueRef::Text(text.as_bytes()),
+        Value::Blob(bytes) => ValueRef::Blob(bytes),
+    })
+}
+
+/// -0.0 is the real that it is.
+fn is_integer_between(number: f64, below: f64, above: f64) -> bool {
+    number.trunc() == number && number > below && number < above && !(number == 0.0 && number.is_sign_negative())
+}
+
+/// 2^63: reals from there on are no integers of SQLite.
+const INTEGER_END: f64 = 9_223_372_036_854_775_808.0;
+
+fn refused(change: &Change<'_>, error: &rusqlite::Error) -> Refusal {
+    let (table, column) = (quoted(change.table), quoted(change.column));
+    if is_busy(error) {
+        return Refusal {
+            code: RefusalCode::Busy,
+            reason: format!("SQLite failed: {error}"),
+            advice: "wait until the other program that writes to the database is done".to_owned(),
+        };
+    }
+    Refusal {
+        code: RefusalCode::Package,
+        reason: format!("the change of column {column} of {table} was refused: {error}"),
+        advice: "change the row or the rule that refuses it; nothing was applied and nothing is lost".to_owned(),
+    }
+}
+
+fn impossible(change: &Change<'_>, what: &str) -> Refusal {
+    Refusal {
+        code: RefusalCode::Package,
+        reason: format!("a change of {}, column {}, has {what}", quoted(change.table), quoted(change.column)),
+        advice: "this is a fault in the program on the other side; nothing was applied".to_owned(),
+    }
+}
+
+fn unknown(reason: String) -> Refusal {
+    Refusal {
+        code: RefusalCode::Package,
+        reason,
+        advice: "bring both sides to one schema; nothing was applied and nothing is lost".to_owned(),
+    }
+}
+
+/// A name from elsewhere, for people.
+fn quoted(name: &str) -> String {
+    rejoin_protocol::printable(&name.chars().take(NAME_SHOWN_MAX).collect::<String>())
+}
+
+/// Characters of a name that a message shows.
+const NAME_SHOWN_MAX: usize = 80;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(number: f64, affinity: Affinity) -> &'static str {
+        match stored(Value::Number(number), affinity) {
+            ToSqlOutput::Borrowed(ValueRef::Integer(_)) => "integer",
+            ToSqlOutput::Borrowed(ValueRef::Real(_)) => "real",
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_number_becomes_what_its_column_makes_of_it() {
+        for (number, integer, real, none) in [
+            (7.0, "integer", "real", "integer"),
+            (7.5, "real", "real", "real"),
+            (-0.0, "real", "real", "real"),
+            (2_147_483_647.0, "integer", "real", "integer"),
+            (-2_147_483_648.0, "integer", "real", "integer"),
+            (2_147_483_648.0, "integer", "real", "real"),
+            (3_000_000_000.0, "integer", "real", "real"),
+            (9_007_199_254_740_991.0, "integer", "real", "real"),
+            (9.3e18, "real", "real", "real"),
+            (f64::INFINITY, "real", "real", "real"),
+        ] {
+            assert_eq!(kind(number, Affinity::Integer), integer, "{number} INTEGER");
+            assert_eq!(kind(number, Affinity::Real), real, "{number} REAL");
+            assert_eq!(kind(number, Affinity::None), none, "{number} untyped");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+CREATE TABLE IF NOT EXISTS item (
+  id TEXT PRIMARY KEY NOT NULL,
+  title TEXT NOT NULL DEFAULT '',
+  done INTEGER NOT NULL DEFAULT 0,
+  author TEXT NOT NULL DEFAULT '',
+  created INTEGER NOT NULL DEFAULT 0
+);
+SELECT crsql_as_crr('item');
+
+CREATE TABLE IF NOT EXISTS person (
+  id TEXT PRIMARY KEY NOT NULL,
+  name TEXT NOT NULL DEFAULT '',
+  color TEXT NOT NULL DEFAULT ''
+);
+SELECT crsql_as_crr('person');
