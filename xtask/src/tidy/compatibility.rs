@@ -85,9 +85,9 @@ fn has_test<'a>(mut lines: impl Iterator<Item = &'a str>, test: &str) -> bool {
     let mut marked = false;
     let begins = format!("fn {test}(");
     lines.any(|line| {
-        let found = marked && line.starts_with(&begins);
+        let found = marked && line.strip_prefix("async ").unwrap_or(line).starts_with(&begins);
         // Attributes may stand between the mark and the function.
-        marked = line == "#[test]" || (marked && line.starts_with("#["));
+        marked = line == "#[test]" || line.starts_with("#[tokio::test") || (marked && line.starts_with("#["));
         found
     })
 }
