@@ -74,7 +74,7 @@ impl Table for GuardTable {
 }
 
 /// The cursor of a table that is always empty.
-pub(crate) struct NoRows;
+pub struct NoRows;
 
 impl TableCursor for NoRows {
     fn filter(&mut self, _: i32, _: &str, _: &[ValueRef<'_>]) -> Result<()> {

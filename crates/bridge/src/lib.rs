@@ -28,6 +28,7 @@ mod vtab;
 pub use connection::Connection;
 pub use error::{Error, Result, code};
 pub use function::{Call, FunctionFlags};
+pub use guard::NoRows;
 pub use load::{SQLITE_VERSION_MIN, load};
 pub use private::PrivateDatabase;
 pub use slot::{Lent, Slot};

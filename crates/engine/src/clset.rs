@@ -5,9 +5,7 @@
 
 use crate::engine::Engine;
 use crate::{schema, sql};
-use rejoin_bridge::{
-    Connection, Error, IndexInfo, Module, ModuleKind, Output, Result, Table, TableArgs, TableCursor, ValueRef,
-};
+use rejoin_bridge::{Connection, Error, IndexInfo, Module, ModuleKind, NoRows, Result, Table, TableArgs};
 use std::rc::Rc;
 
 /// The module behind `clset`.
@@ -61,14 +59,14 @@ pub(crate) struct ClsetTable {
 }
 
 impl Table for ClsetTable {
-    type Cursor = EmptyShell;
+    type Cursor = NoRows;
 
     fn best_index(&self, _: &mut IndexInfo) -> Result<()> {
         Ok(())
     }
 
-    fn open(&self) -> Result<EmptyShell> {
-        Ok(EmptyShell)
+    fn open(&self) -> Result<NoRows> {
+        Ok(NoRows)
     }
 
     fn destroy(&self) -> Result<()> {
@@ -84,30 +82,5 @@ impl Table for ClsetTable {
             "{} cannot be renamed to {new_name}: it stands for the table {table}, which would keep its name",
             self.name
         )))
-    }
-}
-
-/// The virtual table has no rows.
-pub(crate) struct EmptyShell;
-
-impl TableCursor for EmptyShell {
-    fn filter(&mut self, _: i32, _: &str, _: &[ValueRef<'_>]) -> Result<()> {
-        Ok(())
-    }
-
-    fn next(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    fn eof(&self) -> bool {
-        true
-    }
-
-    fn column(&self, _: i32) -> Result<Output<'_>> {
-        Ok(Output::Null)
-    }
-
-    fn rowid(&self) -> Result<i64> {
-        Ok(0)
     }
 }

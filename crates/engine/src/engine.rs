@@ -208,9 +208,10 @@ impl Engine {
             return Ok(catalogue);
         }
         let catalogue = Rc::new(Catalogue::load(&self.connection)?);
-        // The schema of an open write transaction can be rolled back, and another change can then reach the same cookie.
+        // The schema of an open write transaction can be rolled back, and another change can then reach the same cookie. It
+        // is remembered only where the engine writes, and so hears of the end: a read joins no transaction.
         let provisional = self.connection.has_write_transaction();
-        if provisional && self.join().is_err() {
+        if provisional && !self.writing.get() {
             self.catalogue.replace(None);
             return Ok(catalogue);
         }

@@ -290,16 +290,16 @@ fn unpacking_says_what_is_wrong() {
 }
 
 /// A connection that had an open transaction when it found a schema changed by another joined its transaction with a
-/// write of its own, and the application was told the rowid of that.
+/// write of its own, and the application was told the rowid and the count of that.
 #[test]
-fn reading_in_a_transaction_leaves_the_last_rowid_alone() {
+fn reading_in_a_transaction_leaves_the_last_rowid_and_the_count_of_changes_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     let (one, other) = (file(&path), file(&path));
     run(&one, "CREATE TABLE plain(x INTEGER PRIMARY KEY); INSERT INTO plain VALUES (7)");
     run(&other, "CREATE TABLE foo(a INTEGER PRIMARY KEY NOT NULL, b)");
     track(&other, "foo");
-    run(&one, "BEGIN IMMEDIATE");
+    run(&one, "BEGIN IMMEDIATE; INSERT INTO plain VALUES (8), (9), (10)");
     assert_eq!(rows(&one, "SELECT * FROM crsql_changes"), [""; 0]);
-    assert_eq!(number(&one, "SELECT last_insert_rowid()"), 7);
+    assert_eq!(rows(&one, "SELECT last_insert_rowid(), changes()"), ["10|3"]);
 }

@@ -11,6 +11,7 @@ mod check;
 mod checksum;
 mod encode;
 mod error;
+mod input;
 mod json;
 pub mod limits;
 pub mod message;

@@ -1,47 +1,29 @@
 use crate::error::{Result, WireError};
+use crate::input::Input;
 use crate::limits::{CURSOR_BYTES_MAX, FORMER_IDS_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX, WHOLE_VALUE_BYTES_MAX};
 use rejoin_change::{COUNTER_MAX, Cursor, Part, Place, SiteId};
+use std::ops::{Deref, DerefMut};
 
 /// Reads bytes from front to back. Whatever it takes lies inside the input; whatever it counts is bounded before
 /// anything is allocated for it.
-pub(crate) struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
+pub(crate) struct Reader<'a>(Input<'a>);
+
+impl<'a> Deref for Reader<'a> {
+    type Target = Input<'a>;
+    fn deref(&self) -> &Input<'a> {
+        &self.0
+    }
+}
+
+impl<'a> DerefMut for Reader<'a> {
+    fn deref_mut(&mut self) -> &mut Input<'a> {
+        &mut self.0
+    }
 }
 
 impl<'a> Reader<'a> {
     pub fn new(bytes: &'a [u8]) -> Reader<'a> {
-        Reader { bytes, at: 0 }
-    }
-
-    pub fn malformed(&self, what: &'static str) -> WireError {
-        WireError::Malformed { what, offset: self.at }
-    }
-
-    pub fn remaining(&self) -> usize {
-        self.bytes.len() - self.at
-    }
-
-    /// Fails unless everything has been read.
-    pub fn finish(&self) -> Result<()> {
-        if self.remaining() == 0 { Ok(()) } else { Err(self.malformed("bytes follow where everything has been said")) }
-    }
-
-    pub fn take(&mut self, length: usize) -> Result<&'a [u8]> {
-        if length > self.remaining() {
-            return Err(self.malformed("it ends too early"));
-        }
-        let taken = &self.bytes[self.at..self.at + length];
-        self.at += length;
-        Ok(taken)
-    }
-
-    pub fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        Ok(self.take(N)?.try_into().expect("take gives the length asked for"))
-    }
-
-    pub fn byte(&mut self) -> Result<u8> {
-        Ok(self.array::<1>()?[0])
+        Reader(Input::new(bytes))
     }
 
     /// A varint: seven bits a byte, the lowest first, in as few bytes as the number needs.

@@ -82,7 +82,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Message> {
         READY => Message::Ready(Ready { receipt: read_receipt(&mut reader)? }),
         PACKAGE => {
             let number = reader.counter()? as u64;
-            let package = reader.take(reader.remaining())?.to_vec();
+            let package = reader.rest().to_vec();
             Message::Package(PackageMessage { number, package })
         }
         RECEIPT => {
@@ -247,7 +247,7 @@ fn read_u16(reader: &mut Reader<'_>) -> Result<u16> {
 
 fn read_rest(reader: &mut Reader<'_>, what: &'static str, max: usize) -> Result<String> {
     bounded(what, reader.remaining(), max)?;
-    let bytes = reader.take(reader.remaining())?;
+    let bytes = reader.rest();
     String::from_utf8(bytes.to_vec()).map_err(|_| reader.malformed("a text is not UTF-8"))
 }
 

@@ -2,52 +2,30 @@
 
 use super::message::Point;
 use crate::error::{Result, WireError};
+use crate::input::Input;
 use rejoin_change::{COUNTER_MAX, SiteId};
+use std::ops::{Deref, DerefMut};
 
-/// Reads bytes from front to back. Whatever it takes lies inside the input.
+/// Reads what messages are made of.
 #[derive(Clone)]
-pub(super) struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
+pub(super) struct Reader<'a>(Input<'a>);
+
+impl<'a> Deref for Reader<'a> {
+    type Target = Input<'a>;
+    fn deref(&self) -> &Input<'a> {
+        &self.0
+    }
+}
+
+impl<'a> DerefMut for Reader<'a> {
+    fn deref_mut(&mut self) -> &mut Input<'a> {
+        &mut self.0
+    }
 }
 
 impl<'a> Reader<'a> {
     pub fn new(bytes: &'a [u8]) -> Reader<'a> {
-        Reader { bytes, at: 0 }
-    }
-
-    pub fn malformed(&self, what: &'static str) -> WireError {
-        WireError::Malformed { what, offset: self.at }
-    }
-
-    pub fn at(&self) -> usize {
-        self.at
-    }
-
-    pub fn remaining(&self) -> usize {
-        self.bytes.len() - self.at
-    }
-
-    /// Fails unless everything has been read.
-    pub fn finish(&self) -> Result<()> {
-        if self.remaining() == 0 { Ok(()) } else { Err(self.malformed("bytes follow where everything has been said")) }
-    }
-
-    fn take(&mut self, length: usize) -> Result<&'a [u8]> {
-        if length > self.remaining() {
-            return Err(self.malformed("it ends too early"));
-        }
-        let taken = &self.bytes[self.at..self.at + length];
-        self.at += length;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        Ok(self.take(N)?.try_into().expect("take gives the length asked for"))
-    }
-
-    pub fn byte(&mut self) -> Result<u8> {
-        Ok(self.array::<1>()?[0])
+        Reader(Input::new(bytes))
     }
 
     pub fn i64(&mut self) -> Result<i64> {
@@ -112,11 +90,6 @@ impl<'a> Reader<'a> {
 
     pub fn point(&mut self) -> Result<Point> {
         Ok(Point { db_version: self.i64()?, seq: self.varint()? })
-    }
-
-    /// Everything from `start` to where the reader stands.
-    pub fn since(&self, start: usize) -> &'a [u8] {
-        &self.bytes[start..self.at]
     }
 }
 
