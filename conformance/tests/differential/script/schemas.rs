@@ -157,6 +157,11 @@ impl Writer {
         }
     }
 
+    /// A write that leaves its transaction open when it fails: what was changed in it before is counted on afterwards.
+    fn insert_in_transaction(&mut self, place: Place, table: &Table) -> String {
+        self.insert(place, table).replacen("INSERT OR ROLLBACK", "INSERT OR ABORT", 1)
+    }
+
     /// A schema change first in its transaction, then a few writes; compared after its end.
     pub(super) fn schema_in_transaction(&mut self, place: Place) {
         let before = self.databases[place.database].clone();
@@ -165,7 +170,7 @@ impl Writer {
         if self.random.below(2) == 0 {
             let table = self.new_table();
             self.sql(place, Kind::Schema, table.create());
-            let insert = self.insert(place, &table);
+            let insert = self.insert_in_transaction(place, &table);
             self.sql(place, Kind::Write, insert);
             self.sql(place, Kind::Schema, format!("SELECT crsql_as_crr('{}')", table.name));
             self.databases[place.database].tables.push(Table { tracked: true, ..table });
@@ -187,7 +192,7 @@ impl Writer {
                 break;
             }
             let table = self.random.of(&untouched).clone();
-            let insert = self.insert(place, &table);
+            let insert = self.insert_in_transaction(place, &table);
             self.sql(place, Kind::Write, insert);
         }
         if self.random.below(3) == 0 {
