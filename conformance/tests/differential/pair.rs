@@ -80,6 +80,8 @@ pub struct Connection {
     pub residue: i64,
     /// Whether the running transaction has merged something.
     pub merged: bool,
+    /// Whether the last records were refused.
+    pub refused: bool,
 }
 
 /// Two engines running one script.
@@ -379,6 +381,10 @@ impl<'a> Pair<'a> {
             if self.merge_by(place, Statement::new(&sql, &some.concat()))? == Verdict::Enough {
                 return Ok(Verdict::Enough);
             }
+            // The sentinel that the snapshot must have before a cell may be among what was refused.
+            if self.rules.own_keys && self.state(place).refused {
+                break;
+            }
         }
         if own_transaction && self.state(place).in_transaction {
             return self.statement(place, Kind::Transaction, "COMMIT");
@@ -394,6 +400,7 @@ impl<'a> Pair<'a> {
         if let Some(what) = state::answers(our_answer, their_answer) {
             return differences::explain(self, place, our_answer, their_answer, what);
         }
+        self.state(place).refused = their_answer.is_err();
         self.after(place, Kind::Merge, &ours, &theirs)?;
         if theirs.in_transaction {
             self.state(place).merged = true;
