@@ -290,6 +290,94 @@ const GATHERED_MAX: usize = 1 << 12;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sqlite::vlcn::KnownTables;
+    use std::path::Path;
+
+    const SENDER: SiteId = SiteId([7; 16]);
+
+    fn change<'a>(key: &'a [u8], column: &'a str, value: Value<'a>, counters: [i64; 3]) -> vlcn::Change<'a> {
+        let [db_version, col_version, causal_length] = counters;
+        let (table, site_id, seq) = ("note", None, 0);
+        vlcn::Change { table, key, column, value, col_version, db_version, site_id, causal_length, seq }
+    }
+
+    /// Merges every frame in a transaction of its own. Returns what the database then tells, and how the frames went.
+    fn told(frames: &[vlcn::Changes], with_store: bool) -> (Vec<String>, Vec<Result<(), RefusalCode>>) {
+        let opened = rejoin::prepare()(Path::new(":memory:")).expect("opens");
+        let connection = &opened.connection;
+        connection
+            .execute_batch(
+                "CREATE TABLE note (id INTEGER PRIMARY KEY NOT NULL, text TEXT, n INTEGER NOT NULL DEFAULT 0, any);
+                 SELECT crsql_as_crr('note')",
+            )
+            .expect("a table");
+        let tables = KnownTables::default().of(connection).expect("tables");
+        let store = opened.streams.change_store();
+        assert!(store.is_some(), "the built-in engine takes changes");
+        let store = store.filter(|_| with_store);
+        let went = frames.iter().map(|frame| {
+            let behavior = TransactionBehavior::Immediate;
+            let transaction = rusqlite::Transaction::new_unchecked(connection, behavior).expect("begins");
+            merge(connection, store.as_ref(), &tables, SENDER, frame).map_err(|refusal| refusal.code)?;
+            transaction.commit().expect("commits");
+            Ok(())
+        });
+        let went = went.collect();
+        let mut statement = connection
+            .prepare(
+                "SELECT concat_ws(' ', \"table\", hex(pk), cid, quote(val), typeof(val), col_version, db_version, \
+                 hex(site_id), cl, seq) FROM crsql_changes ORDER BY db_version, seq",
+            )
+            .expect("a statement");
+        let rows = statement.query_map([], |row| row.get(0)).expect("rows");
+        (rows.collect::<rusqlite::Result<_>>().expect("texts"), went)
+    }
+
+    fn frame(changes: &[vlcn::Change<'_>]) -> vlcn::Changes {
+        let mut frame = vlcn::Changes::new();
+        changes.iter().for_each(|change| frame.push(change));
+        frame
+    }
+
+    #[test]
+    fn a_store_and_crsql_changes_make_the_same_of_frames() {
+        let (one, two): (&[u8], &[u8]) = (&[1, 0x09, 1], &[1, 0x09, 2]);
+        let mut large = vlcn::Changes::new();
+        for id in 0..GATHERED_MAX + 3 {
+            let key = PackedKey::pack(&[ValueRef::Integer(id as i64)]).expect("a key");
+            large.push(&change(key.as_bytes(), "text", Value::Text("x"), [40, 9, 9]));
+        }
+        let frames = [
+            vlcn::Changes::new(),
+            frame(&[
+                change(one, "text", Value::Text("a"), [1, 1, 1]),
+                change(one, "n", Value::Number(3.0), [1, 1, 1]),
+                change(two, "any", Value::Number(3e9), [1, 1, 1]),
+                change(one, "text", Value::Text("b"), [2, 2, 1]),
+                change(two, "text", Value::Number(5.0), [2, 1, 1]),
+            ]),
+            // A refused frame leaves nothing, also not of its first transaction.
+            frame(&[
+                change(one, "text", Value::Text("lost"), [3, 3, 1]),
+                change(two, "text", Value::Text("lost"), [4, 3, 1]),
+                change(two, "n", Value::Null, [4, 3, 1]),
+            ]),
+            frame(&[
+                change(one, "text", Value::Text("stale"), [5, 1, 1]),
+                change(one, SENTINEL, Value::Null, [6, 2, 2]),
+                change(two, "gone", Value::Null, [6, 2, 2]),
+                change(one, SENTINEL, Value::Null, [7, 3, 3]),
+                change(one, "any", Value::Blob(&[0, 0xff]), [7, 1, 3]),
+            ]),
+            large,
+        ];
+        let (by_store, went) = told(&frames, true);
+        assert_eq!(went, [Ok(()), Ok(()), Err(RefusalCode::Package), Ok(()), Ok(())]);
+        let (by_sql, went_by_sql) = told(&frames, false);
+        assert_eq!(went, went_by_sql);
+        assert_eq!(by_store, by_sql);
+        assert!(by_store.len() > GATHERED_MAX && by_store.iter().all(|line| !line.contains("lost")));
+    }
 
     fn kind(number: f64, affinity: Affinity) -> &'static str {
         match stored(Value::Number(number), affinity) {
