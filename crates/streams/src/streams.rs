@@ -1,4 +1,5 @@
 use crate::arrivals;
+use crate::change_store::{self, Store};
 use crate::engine_facts;
 use crate::error::{Result, StreamError, atomically};
 use crate::identity::{self, Identity};
@@ -67,6 +68,14 @@ impl Streams {
     /// The newest stored db_version.
     pub fn head(&self) -> Result<i64> {
         engine_facts::head(&self.connection)
+    }
+
+    /// The engine that [`register`](crate::register) was given, for a program that merges changes which came another way
+    /// than by a stream. None where the connection has the original engine: `crsql_changes` is the way in then.
+    ///
+    /// It takes part in the transaction that is open on the connection, as its own statements do.
+    pub fn change_store(&self) -> Option<Store> {
+        change_store::store(&self.connection)
     }
 
     /// Makes the outbound stream to a remote, or opens it again. With a wider filter than before (fewer exclusions, no

@@ -33,7 +33,8 @@ impl OpenRow {
         let columns = table.columns.len();
         let clock = RowClock::unknown(columns);
         let mut row = OpenRow { table: table.clone(), packed: Vec::new(), keys, key: None, clock, there: false };
-        if changes > 1 && changes * FEW_COLUMNS >= columns {
+        // A new row, of which nothing is found, would cost a second look after one that is for a cell alone.
+        if changes >= columns || changes > 1 && changes * FEW_COLUMNS >= columns {
             row.read_all()?;
         } else {
             row.read_one(first)?;

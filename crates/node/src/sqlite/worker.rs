@@ -6,7 +6,7 @@ use crate::error::NodeError;
 use crate::limits::{BUSY_TIMEOUT, REIDENTIFICATIONS_MAX};
 use rejoin_change::{Cursor, SiteId};
 use rejoin_protocol::{Applied, Input, Pulled};
-use rejoin_streams::{Inbound, InboundOptions, Outbound, OutboundOptions, Side, StreamError};
+use rejoin_streams::{Inbound, InboundOptions, Outbound, OutboundOptions, Side, Store, StreamError};
 use rejoin_wire::message::{Goodbye, Refusal, RefusalCode, Schema, Site};
 use rejoin_wire::{Compression, Encoded, Format, Receipt};
 use rusqlite::Connection;
@@ -153,6 +153,11 @@ impl Worker {
     /// What vlcn changes are checked against.
     pub(super) fn vlcn_tables(&self) -> &vlcn::KnownTables {
         &self.vlcn_tables
+    }
+
+    /// What takes changes without a detour through SQL, where the connection's engine does.
+    pub(super) fn change_store(&self) -> Option<Store> {
+        self.opened.streams.change_store()
     }
 
     /// The newest db_version that is stored.

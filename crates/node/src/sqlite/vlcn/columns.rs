@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// The tables and columns that one side of a session knows. What the other side does not know, it is not sent.
 ///
@@ -86,7 +87,7 @@ impl Columns {
 pub(crate) struct Table {
     pub(super) key_values: usize,
     /// Columns outside of the key.
-    pub(super) columns: HashMap<String, Affinity>,
+    pub(super) columns: HashMap<Arc<str>, Affinity>,
 }
 
 /// What SQLite makes of a number that is stored in a column.
@@ -121,7 +122,7 @@ impl Affinity {
 pub(crate) struct KnownTables(RefCell<Option<(i64, Tables)>>);
 
 /// By name.
-pub(super) type Tables = Rc<HashMap<String, Table>>;
+pub(super) type Tables = Rc<HashMap<Arc<str>, Table>>;
 
 impl KnownTables {
     /// Those of the database as the running transaction sees it.
@@ -132,8 +133,10 @@ impl KnownTables {
             return Ok(tables.clone());
         }
         let names = schema::replicated(connection).map_err(failed)?;
-        let tables: Result<_, Refusal> =
-            names.into_iter().map(|name| table(connection, &name).map(|table| (name, table)).map_err(failed)).collect();
+        let tables: Result<_, Refusal> = names
+            .into_iter()
+            .map(|name| table(connection, &name).map(|table| (name.into(), table)).map_err(failed))
+            .collect();
         let tables: Tables = Rc::new(tables?);
         self.0.replace(Some((version, tables.clone())));
         Ok(tables)
@@ -150,7 +153,7 @@ fn table(connection: &Connection, name: &str) -> rusqlite::Result<Table> {
             table.key_values += 1;
         } else {
             let is_strict = row.get::<_, Option<bool>>(3)?.unwrap_or(false);
-            table.columns.insert(column, Affinity::of(&declared, is_strict));
+            table.columns.insert(column.into(), Affinity::of(&declared, is_strict));
         }
     }
     Ok(table)
