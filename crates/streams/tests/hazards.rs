@@ -548,11 +548,22 @@ fn a_package_is_read_from_one_state_of_the_database() {
     let path = a.path.clone();
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let stopped = stop.clone();
+    let turns = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let granted = turns.clone();
     let writer = std::thread::spawn(move || {
         let other = Database::open_bare(&path);
         other.run("PRAGMA busy_timeout = 5000");
-        let mut round = 0;
+        let (mut round, mut turn, mut written) = (0, 0, 0);
         while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+            // A writer that never rested could keep the lock from the reader's own writes for as long as it likes.
+            let now = granted.load(std::sync::atomic::Ordering::Relaxed);
+            if now != turn {
+                (turn, written) = (now, 0);
+            } else if written == 20 {
+                std::thread::yield_now();
+                continue;
+            }
+            written += 1;
             other.run(&format!("UPDATE t SET b = {round}, c = {round} WHERE id = {}", round % 50 + 1));
             round += 1;
         }
@@ -562,6 +573,7 @@ fn a_package_is_read_from_one_state_of_the_database() {
     let options = OutboundOptions { package_changes_max: Some(7), ..Default::default() };
     let (outbound, inbound) = (a.outbound_with(b.site(), &options), b.inbound(a.site()));
     for _ in 0..200 {
+        turns.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         match outbound.next(None) {
             Ok(Some(package)) => {
                 let applied = inbound.apply(package.package.as_bytes()).unwrap();
