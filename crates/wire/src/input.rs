@@ -1,4 +1,5 @@
 use crate::error::{Result, WireError};
+use rejoin_change::SiteId;
 
 /// Bytes that are read from front to back. Whatever is taken lies inside the input.
 #[derive(Clone)]
@@ -58,4 +59,16 @@ impl<'a> Input<'a> {
     pub fn byte(&mut self) -> Result<u8> {
         Ok(self.array::<1>()?[0])
     }
+
+    pub fn site_id(&mut self) -> Result<SiteId> {
+        Ok(SiteId(self.array()?))
+    }
+}
+
+/// What counts or measures something, within its limit.
+pub(crate) fn bounded(what: &'static str, found: u64, max: usize) -> Result<usize> {
+    if found > max as u64 {
+        return Err(WireError::TooLarge { what, found, max: max as u64 });
+    }
+    Ok(found as usize)
 }

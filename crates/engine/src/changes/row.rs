@@ -1,5 +1,5 @@
 //! Changes of one row, merged into it: its clock is read once, every change is decided in memory, and what has won is
-//! written with one statement for the user's row and one for each clock row.
+//! written with one statement for the user's row and one for its clock rows where all are new, else one for each.
 
 use super::record::{Incoming, key_values};
 use super::sites::SiteOrdinals;

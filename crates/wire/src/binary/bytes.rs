@@ -1,5 +1,5 @@
-use crate::error::{Result, WireError};
-use crate::input::Input;
+use crate::error::Result;
+use crate::input::{Input, bounded};
 use crate::limits::{CURSOR_BYTES_MAX, FORMER_IDS_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX, WHOLE_VALUE_BYTES_MAX};
 use rejoin_change::{COUNTER_MAX, Cursor, Part, Place, SiteId};
 use std::ops::{Deref, DerefMut};
@@ -48,10 +48,7 @@ impl<'a> Reader<'a> {
     /// A varint that counts or measures something.
     pub fn length(&mut self, what: &'static str, max: usize) -> Result<usize> {
         let found = self.varint()?;
-        if found > max as u64 {
-            return Err(WireError::TooLarge { what, found, max: max as u64 });
-        }
-        Ok(found as usize)
+        bounded(what, found, max)
     }
 
     /// A varint between 0 and [`COUNTER_MAX`].
@@ -70,10 +67,6 @@ impl<'a> Reader<'a> {
     pub fn text(&mut self, what: &'static str, max: usize) -> Result<&'a str> {
         let bytes = self.bytes(what, max)?;
         std::str::from_utf8(bytes).map_err(|_| self.malformed("a text is not UTF-8"))
-    }
-
-    pub fn site_id(&mut self) -> Result<SiteId> {
-        Ok(SiteId(self.array()?))
     }
 
     pub fn site_ids(&mut self) -> Result<Vec<SiteId>> {
@@ -185,6 +178,6 @@ mod tests {
         let mut out = Vec::new();
         push_varint(&mut out, 1 << 40);
         let error = Reader::new(&out).bytes("bytes of a name", 10);
-        assert_eq!(error, Err(WireError::TooLarge { what: "bytes of a name", found: 1 << 40, max: 10 }));
+        assert_eq!(error, Err(crate::WireError::TooLarge { what: "bytes of a name", found: 1 << 40, max: 10 }));
     }
 }

@@ -212,7 +212,7 @@ impl<'a> Fields<'a> {
 
     fn site(&self, whole: &Reader<'_>) -> Result<Site> {
         Ok(Site {
-            site_id: self.required(whole, FIELD_SITE_ID, Reader::site_id)?,
+            site_id: self.required(whole, FIELD_SITE_ID, |reader| reader.site_id())?,
             former_ids: self.required(whole, FIELD_FORMER_IDS, Reader::site_ids)?,
             features: self.required(whole, FIELD_FEATURES, |reader| {
                 read_list(reader, FEATURES, FEATURES_MAX, |reader| Ok(reader.text(TEXT, TEXT_BYTES_MAX)?.to_owned()))

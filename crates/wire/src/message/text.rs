@@ -140,7 +140,7 @@ fn write_site(out: &mut Writer, site: &Site) {
 fn read_site(reader: &mut Reader<'_>) -> Result<Site> {
     let mut fields = Fields::read(reader.raw()?)?;
     Ok(Site {
-        site_id: fields.take("site_id", Reader::site_id)?,
+        site_id: fields.take("site_id", |reader| reader.site_id())?,
         former_ids: fields.take("former_ids", read_former_ids)?,
         features: fields.take("features", |reader| read_list(reader, FEATURES, FEATURES_MAX, read_text))?,
         tables: fields.take("tables", |reader| read_list(reader, TABLES, TABLES_MAX, read_table))?,

@@ -1,9 +1,9 @@
 //! The numbers, texts and ids that messages are made of.
 
 use super::message::Point;
-use crate::error::{Result, WireError};
-use crate::input::Input;
-use rejoin_change::{COUNTER_MAX, SiteId};
+use crate::error::Result;
+use crate::input::{Input, bounded};
+use rejoin_change::COUNTER_MAX;
 use std::ops::{Deref, DerefMut};
 
 /// Reads what messages are made of.
@@ -68,10 +68,7 @@ impl<'a> Reader<'a> {
     /// A varuint that counts or measures something.
     pub fn length(&mut self, what: &'static str, max: usize) -> Result<usize> {
         let found = self.varuint()?;
-        if found > max as u64 {
-            return Err(WireError::TooLarge { what, found, max: max as u64 });
-        }
-        Ok(found as usize)
+        bounded(what, found, max)
     }
 
     pub fn bytes(&mut self, what: &'static str, max: usize) -> Result<&'a [u8]> {
@@ -82,10 +79,6 @@ impl<'a> Reader<'a> {
     pub fn text(&mut self, what: &'static str, max: usize) -> Result<&'a str> {
         let bytes = self.bytes(what, max)?;
         std::str::from_utf8(bytes).map_err(|_| self.malformed("a text is not UTF-8"))
-    }
-
-    pub fn site_id(&mut self) -> Result<SiteId> {
-        Ok(SiteId(self.array()?))
     }
 
     pub fn point(&mut self) -> Result<Point> {
