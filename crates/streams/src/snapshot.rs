@@ -99,19 +99,30 @@ fn raise_witness(connection: &Connection) -> Result<()> {
     atomically(connection, || {
         let mut identity = Identity::load(connection)?.ok_or_else(no_streams)?;
         let schema_version = engine_facts::schema_version(connection)?;
-        if identity.schema_version != schema_version && identity.witnessed > 0 {
-            resend_newest_version(connection, &identity)?;
+        if let Some(from) = before_late_stamps(&identity, schema_version) {
+            resend(connection, &from)?;
         }
         let head = engine_facts::head(connection)?;
         identity.witness(connection, head, schema_version)
     })
 }
 
-/// A change of the schema can stamp cells late: at the version that was the newest, and nowhere below it.
-fn resend_newest_version(connection: &Connection, identity: &Identity) -> Result<()> {
-    let before_newest = Cursor::end_of_version(identity.witnessed - 1);
+/// A change of the schema can stamp cells late: at the version that was the newest, and nowhere below it. Where one came
+/// since, the version must be read again from here.
+fn before_late_stamps(identity: &Identity, schema_version: i64) -> Option<Cursor> {
+    let changed = identity.schema_version != schema_version && identity.witnessed > 0;
+    changed.then(|| Cursor::end_of_version(identity.witnessed - 1))
+}
+
+/// The place from which all streams will go on at their next read, if they are further now.
+pub(crate) fn newest_version_again(connection: &Connection) -> Result<Option<Cursor>> {
+    let Some(identity) = Identity::load(connection)? else { return Ok(None) };
+    Ok(before_late_stamps(&identity, engine_facts::schema_version(connection)?))
+}
+
+fn resend(connection: &Connection, from: &Cursor) -> Result<()> {
     for mut row in OutboundRow::all(connection)? {
-        let from = row.acked.clone().min(before_newest.clone());
+        let from = row.acked.clone().min(from.clone());
         row.start_next_run(from);
         row.save(connection)?;
     }

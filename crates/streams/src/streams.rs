@@ -7,7 +7,7 @@ use crate::inbound::Inbound;
 use crate::options::{InboundOptions, OutboundOptions, Since};
 use crate::outbound::{Outbound, versions_behind};
 use crate::rows::{InboundRow, OutboundRow, has_bookkeeping};
-use crate::snapshot::no_streams;
+use crate::snapshot::{self, no_streams};
 use crate::sql;
 use rejoin_bridge::Connection;
 use rejoin_change::{Cursor, SiteId};
@@ -96,11 +96,12 @@ impl Streams {
     /// All streams.
     pub fn list(&self) -> Result<Vec<StreamStatus>> {
         let head = self.head()?;
+        let again = snapshot::newest_version_again(&self.connection)?;
         let outbound = OutboundRow::all(&self.connection)?.into_iter().map(|row| StreamStatus {
             name: row.name,
             direction: Direction::Outbound,
             remote: row.remote,
-            behind: versions_behind(&row.acked, head),
+            behind: versions_behind(again.as_ref().map_or(&row.acked, |again| again.min(&row.acked)), head),
             position: Some(row.acked),
             head: Some(head),
             last_error: row.last_error,

@@ -1,0 +1,564 @@
+//! Databases, the links between them, and the messages on their way.
+
+use crate::common::Database;
+use crate::files;
+use crate::knowledge::Knowledge;
+use crate::random::Random;
+use crate::step::{Copying, FilterKind, Growth, Inside, Restore, Script, Step, Write};
+use rejoin_change::{Cursor, SiteId};
+use rejoin_streams::{Outbound, OutboundOptions, Side, StreamError};
+use rejoin_wire::{Compression, Format, Receipt};
+use rusqlite::backup::Backup;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What was expected and is not so.
+pub type Checked = Result<(), String>;
+
+pub struct World {
+    folder: tempfile::TempDir,
+    files: usize,
+    ids: Random,
+    databases: Vec<Option<Database>>,
+    pub links: Vec<(usize, usize)>,
+    pub network: Vec<Message>,
+    arrived: Vec<Message>,
+    backups: Vec<(usize, PathBuf)>,
+    faults: usize,
+    filters: BTreeMap<(usize, usize), Filter>,
+}
+
+#[derive(Clone)]
+pub enum Message {
+    Package { to: usize, from_site: SiteId, bytes: Vec<u8> },
+    Receipt { to: usize, receipt: Receipt },
+}
+
+#[derive(Clone, Default)]
+struct Filter {
+    local_only: bool,
+    exclude_sites: Vec<SiteId>,
+}
+
+impl World {
+    pub fn new(script: &Script, seed: u64) -> World {
+        let count = script.databases.len();
+        let mut world = World {
+            folder: files::folder(),
+            files: 0,
+            ids: Random::seeded(!seed),
+            databases: Vec::new(),
+            links: script.shape.links(count),
+            network: Vec::new(),
+            arrived: Vec::new(),
+            backups: Vec::new(),
+            faults: 0,
+            filters: BTreeMap::new(),
+        };
+        for schema in &script.databases {
+            let (path, id) = (world.new_path(), world.new_id());
+            world.databases.push(Some(files::create(&path, *schema, id)));
+        }
+        world
+    }
+
+    pub fn take(&mut self, step: &Step) -> Checked {
+        match *step {
+            Step::Write { database, write, key, value, elsewhere } => self.write(database, write, key, value, elsewhere),
+            Step::Send { link, back, changes_max, packages } => {
+                let (from, to) = self.direction(link, back);
+                self.send(from, to, changes_max, packages);
+            }
+            Step::Deliver { at, again, inside } => self.deliver(at, again, inside),
+            Step::Lose { at } if !self.network.is_empty() => drop(self.network.remove(at % self.network.len())),
+            Step::Late { at } if !self.arrived.is_empty() => {
+                let message = self.arrived[at % self.arrived.len()].clone();
+                self.hand_over(&message, Inside::Own);
+            }
+            Step::Level { link } => {
+                let (a, b) = self.direction(link, false);
+                while self.session(a, b) {}
+            }
+            Step::Compare { link, back } => {
+                let (from, to) = self.direction(link, back);
+                return self.compare(from, to).map(drop);
+            }
+            Step::Backup { database } => {
+                let index = database % self.databases.len();
+                let path = self.new_path();
+                std::fs::copy(&self.database(index).path, &path).expect("the file can be copied");
+                self.backups.push((index, path));
+            }
+            Step::Restore { backup, how } if !self.backups.is_empty() && self.faults < FAULTS_MAX => {
+                self.restore(backup % self.backups.len(), how);
+            }
+            Step::Clone { database, how, neighbours }
+                if self.databases.len() < DATABASES_MAX && self.faults < FAULTS_MAX =>
+            {
+                self.copy(database, how, neighbours);
+            }
+            Step::Wipe { database, keeps_id } if self.faults < FAULTS_MAX => self.wipe(database, keeps_id),
+            Step::Reopen { database } => self.replace(database, |database| {
+                let path = database.path.clone();
+                database.close();
+                files::open(&path)
+            }),
+            Step::SetBack { link, back, version } => self.set_back(link, back, version),
+            Step::Filter { link, back, filter } => self.filter(link, back, filter),
+            Step::Grow { database, what } => self.grow(database, what),
+            Step::Remake { database, table } => self.remake(database, table),
+            Step::Burn { database } => self.database(database).run("UPDATE t SET b = b"),
+            Step::ReadInTransaction { link, back } => return self.read_in_transaction(link, back),
+            Step::Lose { .. } | Step::Late { .. } | Step::Restore { .. } | Step::Clone { .. } | Step::Wipe { .. } => {}
+        }
+        Ok(())
+    }
+
+    pub fn databases(&self) -> impl Iterator<Item = &Database> {
+        self.databases.iter().flatten()
+    }
+
+    pub fn database(&self, index: usize) -> &Database {
+        self.databases[index % self.databases.len()].as_ref().expect("every database is open between steps")
+    }
+
+    fn replace(&mut self, index: usize, change: impl FnOnce(Database) -> Database) {
+        let index = index % self.databases.len();
+        let database = self.databases[index].take().expect("every database is open between steps");
+        self.databases[index] = Some(change(database));
+    }
+
+    fn new_path(&mut self) -> PathBuf {
+        self.files += 1;
+        self.folder.path().join(format!("{}.db", self.files))
+    }
+
+    fn new_id(&mut self) -> SiteId {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&self.ids.bits().to_be_bytes());
+        id[8..].copy_from_slice(&self.ids.bits().to_be_bytes());
+        SiteId(id)
+    }
+
+    fn direction(&self, link: usize, back: bool) -> (usize, usize) {
+        let (a, b) = self.links[link % self.links.len()];
+        if back { (b, a) } else { (a, b) }
+    }
+
+    /// Both ways of every link.
+    pub fn directions(&self) -> Vec<(usize, usize)> {
+        self.links.iter().flat_map(|&(a, b)| [(a, b), (b, a)]).collect()
+    }
+}
+
+/// What the applications do.
+impl World {
+    fn write(&self, database: usize, write: Write, key: usize, value: usize, elsewhere: bool) {
+        let database = self.database(database);
+        let value = if value == 0 { "NULL".into() } else { value.to_string() };
+        let sql = match write {
+            Write::Insert => format!("INSERT OR IGNORE INTO t(id, b, c) VALUES ({key}, {value}, {value})"),
+            Write::Replace => format!("INSERT OR REPLACE INTO t(id, b) VALUES ({key}, {value})"),
+            Write::UpdateOne => format!("UPDATE t SET b = {value} WHERE id = {key}"),
+            Write::UpdateMany => format!("UPDATE t SET c = {value}, b = 9 WHERE id >= {key}"),
+            Write::Delete => format!("DELETE FROM t WHERE id = {key}"),
+            Write::MoveKey => format!("UPDATE OR IGNORE t SET id = {key} + 1 WHERE id = {key}"),
+            Write::BothTables => {
+                format!("BEGIN; INSERT OR REPLACE INTO u VALUES ('k{key}', {value}); UPDATE t SET b = {value}; COMMIT")
+            }
+            Write::Third if has_table(database, "w") => format!("INSERT OR REPLACE INTO w VALUES ({key}, {value}, 'w')"),
+            Write::Third if has_d(database) => format!("UPDATE t SET d = {value} WHERE id <= {key}"),
+            Write::Third => format!("INSERT OR IGNORE INTO u VALUES ('k{key}', {value})"),
+        };
+        if elsewhere {
+            let other = files::open(&database.path);
+            other.run(&sql);
+            other.close();
+        } else {
+            database.run(&sql);
+        }
+    }
+
+    fn grow(&self, database: usize, what: Growth) {
+        let database = self.database(database);
+        match what {
+            Growth::Column { filled } if !has_d(database) => {
+                database.run("SELECT crsql_begin_alter('t'); ALTER TABLE t ADD COLUMN d");
+                if filled {
+                    database.run("UPDATE t SET d = 'filled ' || id WHERE id % 2 = 1");
+                }
+                database.run("SELECT crsql_commit_alter('t')");
+            }
+            Growth::Nothing => database.run("SELECT crsql_begin_alter('t'); SELECT crsql_commit_alter('t')"),
+            Growth::Table if !has_table(database, "w") => {
+                database.run("CREATE TABLE w(id INTEGER PRIMARY KEY NOT NULL, x, y); SELECT crsql_as_crr('w')");
+            }
+            Growth::Column { .. } | Growth::Table => {}
+        }
+    }
+
+    fn remake(&self, database: usize, table: usize) {
+        let database = self.database(database);
+        if table == 0 {
+            database.run("SELECT crsql_as_table('t'); UPDATE t SET b = 'meanwhile' WHERE id = 2; SELECT crsql_as_crr('t')");
+        } else {
+            database.run("SELECT crsql_as_table('u'); SELECT crsql_as_crr('u')");
+        }
+        database.streams().reidentify().expect("a new identity");
+    }
+
+    /// Everybody has the same tables in the end.
+    pub fn grow_all(&self) {
+        for index in 0..self.databases.len() {
+            self.grow(index, Growth::Column { filled: false });
+            self.grow(index, Growth::Table);
+        }
+    }
+
+    fn read_in_transaction(&mut self, link: usize, back: bool) -> Checked {
+        let (from, to) = self.direction(link, back);
+        if self.same_site(from, to) {
+            return Ok(());
+        }
+        let outbound = self.outbound(from, to, None);
+        let database = self.database(from);
+        database.run("BEGIN; INSERT OR REPLACE INTO u VALUES ('never', 1); UPDATE t SET b = 8");
+        let read = outbound.next(None);
+        database.run("ROLLBACK");
+        match read {
+            Err(StreamError::Misuse(_)) => Ok(()),
+            other => Err(format!("a read inside a transaction that has written gave {other:?}")),
+        }
+    }
+}
+
+/// What happens to files.
+impl World {
+    fn restore(&mut self, backup: usize, how: Restore) {
+        let (index, from) = self.backups[backup].clone();
+        self.faults += 1;
+        self.replace(index, |mut database| match how {
+            Restore::Closed => {
+                let path = database.path.clone();
+                database.close();
+                std::fs::copy(&from, &path).expect("the file can be copied");
+                files::open(&path)
+            }
+            Restore::Open => {
+                let source = rusqlite::Connection::open(&from).expect("the backup opens");
+                let backup = Backup::new(&source, &mut database.host).expect("a backup can be restored");
+                backup.run_to_completion(1000, Duration::ZERO, None).expect("a backup is restored");
+                drop(backup);
+                database
+            }
+        });
+    }
+
+    fn copy(&mut self, database: usize, how: Copying, neighbours: [usize; 2]) {
+        let path = self.new_path();
+        let source = self.database(database);
+        match how {
+            Copying::File => drop(std::fs::copy(&source.path, &path).expect("the file can be copied")),
+            Copying::VacuumInto => source.run(&format!("VACUUM INTO '{}'", path.display())),
+        }
+        self.faults += 1;
+        let copy = self.databases.len();
+        for neighbour in neighbours {
+            let link = (neighbour % copy, copy);
+            if !self.links.contains(&link) {
+                self.links.push(link);
+            }
+        }
+        self.databases.push(Some(files::open(&path)));
+    }
+
+    fn wipe(&mut self, database: usize, keeps_id: bool) {
+        self.faults += 1;
+        let new_id = self.new_id();
+        self.replace(database, |database| {
+            let (path, old_id) = (database.path.clone(), database.site());
+            database.close();
+            std::fs::remove_file(&path).expect("the file can be deleted");
+            files::create(&path, files::Schema::New, if keeps_id { old_id } else { new_id })
+        });
+    }
+}
+
+/// What the streams do.
+impl World {
+    fn options(&self, from: usize, to: usize, changes_max: Option<usize>) -> OutboundOptions {
+        let filter = self.filters.get(&(from, to)).cloned().unwrap_or_default();
+        let format = match (from + to) % 3 {
+            0 => Format::Json,
+            1 => Format::Binary(Compression::None),
+            _ => Format::Binary(Compression::Zstd),
+        };
+        OutboundOptions {
+            package_changes_max: changes_max,
+            local_only: filter.local_only,
+            exclude_sites: filter.exclude_sites,
+            format,
+            ..Default::default()
+        }
+    }
+
+    fn outbound(&self, from: usize, to: usize, changes_max: Option<usize>) -> Outbound {
+        self.database(from).outbound_with(self.database(to).site(), &self.options(from, to, changes_max))
+    }
+
+    pub fn same_site(&self, a: usize, b: usize) -> bool {
+        self.database(a).site() == self.database(b).site()
+    }
+
+    fn filter(&mut self, link: usize, back: bool, kind: FilterKind) {
+        let direction = self.direction(link, back);
+        let filter = match kind {
+            FilterKind::All => Filter::default(),
+            FilterKind::LocalOnly => Filter { local_only: true, ..Default::default() },
+            FilterKind::Exclude(author) => {
+                Filter { exclude_sites: vec![self.database(author).site()], ..Default::default() }
+            }
+        };
+        self.filters.insert(direction, filter);
+    }
+
+    pub fn clear_filters(&mut self) {
+        self.filters.clear();
+    }
+
+    fn set_back(&mut self, link: usize, back: bool, version: usize) {
+        let (from, to) = self.direction(link, back);
+        let version = version as i64;
+        if self.same_site(from, to) || version > self.database(from).streams().head().expect("a head") {
+            return;
+        }
+        let outbound = self.outbound(from, to, None);
+        let cursor = if version == 0 { Cursor::BEGINNING } else { Cursor::end_of_version(version) };
+        // Forwards it is a promise of the user's, which may be wrong.
+        if cursor <= outbound.position().expect("a position").acked {
+            outbound.set_acked(&cursor).expect("the position can be set back");
+        }
+    }
+
+    /// A session between two ends with one id cannot begin: one of them takes a new one.
+    fn tell_apart(&self, from: usize, to: usize) {
+        if self.same_site(from, to) {
+            self.database(from).streams().reidentify().expect("a new identity");
+        }
+    }
+
+    fn send(&mut self, from: usize, to: usize, changes_max: usize, packages: usize) {
+        self.tell_apart(from, to);
+        let (sender, receiver) = (self.database(from), self.database(to));
+        let from_site = sender.site();
+        let receipt = receiver.inbound(from_site).receipt().expect("a receipt");
+        let outbound = self.outbound(from, to, Some(changes_max));
+        let (mut after, mut produced) = (None, Vec::new());
+        for _ in 0..packages {
+            match outbound.next(after.as_ref()) {
+                Ok(Some(package)) => {
+                    after = Some(package.end);
+                    produced.push(Message::Package { to, from_site, bytes: package.package.as_bytes().to_vec() });
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    self.heed(from, &error);
+                    break;
+                }
+            }
+        }
+        self.network.extend(produced);
+        self.network.push(Message::Receipt { to: from, receipt });
+    }
+
+    fn deliver(&mut self, at: usize, again: bool, inside: Inside) {
+        if self.network.is_empty() {
+            return;
+        }
+        let at = at % self.network.len();
+        let message = self.network[at].clone();
+        self.hand_over(&message, inside);
+        if !again && !matches!(inside, Inside::RolledBack) {
+            self.network.remove(at);
+            if self.arrived.len() < ARRIVED_MAX {
+                self.arrived.push(message);
+            }
+        }
+    }
+
+    pub fn drain(&mut self) {
+        while !self.network.is_empty() {
+            self.deliver(0, false, Inside::Own);
+        }
+    }
+
+    fn hand_over(&self, message: &Message, inside: Inside) {
+        match message {
+            Message::Package { to, from_site, bytes } => self.apply(*to, *from_site, bytes, inside),
+            Message::Receipt { to, receipt } => {
+                let database = self.database(*to);
+                if receipt.sender == database.site() && receipt.receiver != database.site() {
+                    let acknowledged = database.outbound(receipt.receiver).acknowledge(receipt);
+                    acknowledged.map_or_else(|error| self.heed(*to, &error), |_| ());
+                }
+            }
+        }
+    }
+
+    fn apply(&self, to: usize, from_site: SiteId, bytes: &[u8], inside: Inside) {
+        let database = self.database(to);
+        if from_site == database.site() {
+            return;
+        }
+        let inbound = database.inbound(from_site);
+        let applied = match inside {
+            Inside::Own => inbound.apply(bytes),
+            Inside::Callers => {
+                database.run("BEGIN; INSERT OR REPLACE INTO u VALUES ('callers', 1)");
+                let applied = inbound.apply(bytes);
+                database.run("UPDATE t SET c = 'callers' WHERE id = 3; COMMIT");
+                applied
+            }
+            Inside::RolledBack => {
+                database.run("BEGIN");
+                let applied = inbound.apply(bytes);
+                database.run("ROLLBACK");
+                applied
+            }
+        };
+        applied.map_or_else(|error| self.heed(to, &error), |_| ());
+    }
+
+    /// What a program does at an error of its stream.
+    fn heed(&self, at: usize, error: &StreamError) {
+        match error {
+            StreamError::IdentityChanged { side: Side::Here, .. } => {
+                self.database(at).streams().reidentify().expect("a new identity");
+            }
+            // The other side learns of it from the next receipt; what was misdirected is dropped; schemas catch up.
+            StreamError::IdentityChanged { side: Side::Remote, .. }
+            | StreamError::PeerMisbehaved(_)
+            | StreamError::PeerIncompatible(_) => {}
+            other => panic!("{other}"),
+        }
+    }
+
+    /// Receipts first, then packages, each acknowledged. True where anything moved.
+    pub fn session(&mut self, a: usize, b: usize) -> bool {
+        self.tell_apart(a, b);
+        let before = self.positions(a, b);
+        for (from, to) in [(a, b), (b, a)] {
+            self.receipt(from, to);
+        }
+        for (from, to) in [(a, b), (b, a)] {
+            if self.same_site(from, to) || !self.told(from, to) {
+                return true;
+            }
+        }
+        before != self.positions(a, b)
+    }
+
+    fn receipt(&self, from: usize, to: usize) {
+        let receipt = self.database(to).inbound(self.database(from).site()).receipt().expect("a receipt");
+        self.hand_over(&Message::Receipt { to: from, receipt }, Inside::Own);
+    }
+
+    /// False where one of the two has taken a new id.
+    fn told(&self, from: usize, to: usize) -> bool {
+        let ids = (self.database(from).site(), self.database(to).site());
+        for _ in 0..PACKAGES_MAX {
+            let Some(bytes) = self.outbound(from, to, Some(3)).next(None).map_or_else(
+                |error| {
+                    self.heed(from, &error);
+                    None
+                },
+                |produced| produced.map(|produced| produced.package.as_bytes().to_vec()),
+            ) else {
+                break;
+            };
+            let before = self.positions(from, to);
+            self.apply(to, ids.0, &bytes, Inside::Own);
+            if ids != (self.database(from).site(), self.database(to).site()) {
+                return false;
+            }
+            self.receipt(from, to);
+            if before == self.positions(from, to) {
+                break;
+            }
+        }
+        ids == (self.database(from).site(), self.database(to).site())
+    }
+
+    /// Where the streams between two stand, to see whether anything moves.
+    fn positions(&self, a: usize, b: usize) -> String {
+        let one = |index: usize, other: usize| {
+            let (database, remote) = (self.database(index), self.database(other).site());
+            let streams: Vec<String> = database
+                .streams()
+                .list()
+                .expect("the streams are listed")
+                .iter()
+                .filter(|row| row.remote == remote)
+                .map(|row| format!("{:?} {:?}", row.direction, row.position))
+                .collect();
+            format!("{:?} {} {streams:?}", database.site(), database.streams().head().expect("a head"))
+        };
+        format!("{} {}", one(a, b), one(b, a))
+    }
+
+    /// Where the sender says that nothing is pending and the receipt is at its head, the receiver must have everything.
+    /// True where they say so.
+    pub fn compare(&self, from: usize, to: usize) -> Result<bool, String> {
+        if self.same_site(from, to) {
+            return Ok(false);
+        }
+        let (sender, receiver) = (self.database(from), self.database(to));
+        let receipt = receiver.inbound(sender.site()).receipt().expect("a receipt");
+        let outbound = self.outbound(from, to, None);
+        let acknowledged = match outbound.acknowledge(&receipt) {
+            Ok(acknowledged) => acknowledged,
+            Err(error) => {
+                self.heed(from, &error);
+                return Ok(false);
+            }
+        };
+        let head = sender.streams().head().expect("a head");
+        if head == 0 {
+            return Ok(true);
+        }
+        let stands = receipt.position.map(|position| position.cursor);
+        let in_sync = acknowledged.took
+            && outbound.pending().expect("a count") == 0
+            && stands == Some(Cursor::end_of_version(head));
+        if !in_sync {
+            return Ok(false);
+        }
+        let filter = self.filters.get(&(from, to)).cloned().unwrap_or_default();
+        let mut own = sender.streams().former_ids().expect("the former ids");
+        own.push(sender.site());
+        let told = |author: SiteId| {
+            !filter.exclude_sites.contains(&author) && (!filter.local_only || own.contains(&author))
+        };
+        match Knowledge::of(receiver, |_| true).lacks(&Knowledge::of(sender, told)) {
+            None => Ok(true),
+            Some(what) => Err(format!("{from} and {to} say that they are in sync at {head}, but {to} lacks {what}")),
+        }
+    }
+}
+
+fn has_table(database: &Database, name: &str) -> bool {
+    database.one::<i64>(&format!("SELECT count(*) FROM sqlite_master WHERE name = '{name}'")) > 0
+}
+
+fn has_d(database: &Database) -> bool {
+    database.one::<i64>("SELECT count(*) FROM pragma_table_info('t') WHERE name = 'd'") > 0
+}
+
+/// Restores, copies and deleted files of one script.
+const FAULTS_MAX: usize = 3;
+const DATABASES_MAX: usize = 5;
+/// Messages that are kept to arrive late.
+const ARRIVED_MAX: usize = 64;
+/// Packages of one session in one direction.
+const PACKAGES_MAX: usize = 200;
