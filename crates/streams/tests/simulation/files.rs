@@ -26,7 +26,19 @@ pub fn open(path: &Path) -> Database {
     )
     .expect("the database opens");
     host.execute_batch("PRAGMA journal_mode = memory; PRAGMA synchronous = off").expect("pragmas are taken");
-    Database { host, connection, path: path.into() }
+    let database = Database { host, connection, path: path.into() };
+    keep(&database);
+    database
+}
+
+/// Keeps the file locked, which is faster; it can be copied all the same.
+pub fn keep(database: &Database) {
+    database.run("PRAGMA locking_mode = exclusive");
+}
+
+/// Lets other connections have the file.
+pub fn share(database: &Database) {
+    database.run("PRAGMA locking_mode = normal; SELECT count(*) FROM sqlite_master");
 }
 
 /// Makes a file with the tables of a schema and this site id.

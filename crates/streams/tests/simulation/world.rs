@@ -6,7 +6,7 @@ use crate::knowledge::Knowledge;
 use crate::random::Random;
 use crate::step::{Copying, FilterKind, Growth, Inside, Restore, Script, Step, Write};
 use rejoin_change::{Cursor, SiteId};
-use rejoin_streams::{Outbound, OutboundOptions, Side, StreamError};
+use rejoin_streams::{Outbound, OutboundOptions, Outcome, Side, StreamError};
 use rejoin_wire::{Compression, Format, Receipt};
 use rusqlite::backup::Backup;
 use std::collections::BTreeMap;
@@ -172,9 +172,11 @@ impl World {
             Write::Third => format!("INSERT OR IGNORE INTO u VALUES ('k{key}', {value})"),
         };
         if elsewhere {
+            files::share(database);
             let other = files::open(&database.path);
             other.run(&sql);
             other.close();
+            files::keep(database);
         } else {
             database.run(&sql);
         }
@@ -393,23 +395,25 @@ impl World {
         }
     }
 
-    fn hand_over(&self, message: &Message, inside: Inside) {
+    /// True where something has moved.
+    fn hand_over(&self, message: &Message, inside: Inside) -> bool {
         match message {
             Message::Package { to, from_site, bytes } => self.apply(*to, *from_site, bytes, inside),
             Message::Receipt { to, receipt } => {
                 let database = self.database(*to);
-                if receipt.sender == database.site() && receipt.receiver != database.site() {
-                    let acknowledged = database.outbound(receipt.receiver).acknowledge(receipt);
-                    acknowledged.map_or_else(|error| self.heed(*to, &error), |_| ());
+                if receipt.sender != database.site() || receipt.receiver == database.site() {
+                    return false;
                 }
+                let acknowledged = database.outbound(receipt.receiver).acknowledge(receipt);
+                acknowledged.map_or_else(|error| self.heed(*to, &error), |acknowledged| acknowledged.moved)
             }
         }
     }
 
-    fn apply(&self, to: usize, from_site: SiteId, bytes: &[u8], inside: Inside) {
+    fn apply(&self, to: usize, from_site: SiteId, bytes: &[u8], inside: Inside) -> bool {
         let database = self.database(to);
         if from_site == database.site() {
-            return;
+            return false;
         }
         let inbound = database.inbound(from_site);
         let applied = match inside {
@@ -427,19 +431,20 @@ impl World {
                 applied
             }
         };
-        applied.map_or_else(|error| self.heed(to, &error), |_| ());
+        applied.map_or_else(|error| self.heed(to, &error), |applied| applied.outcome == Outcome::Merged)
     }
 
-    /// What a program does at an error of its stream.
-    fn heed(&self, at: usize, error: &StreamError) {
+    /// What a program does at an error of its stream. True where that makes a new identity.
+    fn heed(&self, at: usize, error: &StreamError) -> bool {
         match error {
             StreamError::IdentityChanged { side: Side::Here, .. } => {
                 self.database(at).streams().reidentify().expect("a new identity");
+                true
             }
             // The other side learns of it from the next receipt; what was misdirected is dropped; schemas catch up.
             StreamError::IdentityChanged { side: Side::Remote, .. }
             | StreamError::PeerMisbehaved(_)
-            | StreamError::PeerIncompatible(_) => {}
+            | StreamError::PeerIncompatible(_) => false,
             other => panic!("{other}"),
         }
     }
@@ -447,64 +452,44 @@ impl World {
     /// Receipts first, then packages, each acknowledged. True where anything moved.
     pub fn session(&mut self, a: usize, b: usize) -> bool {
         self.tell_apart(a, b);
-        let before = self.positions(a, b);
+        let mut moved = false;
         for (from, to) in [(a, b), (b, a)] {
-            self.receipt(from, to);
+            moved |= self.receipt(from, to);
         }
         for (from, to) in [(a, b), (b, a)] {
-            if self.same_site(from, to) || !self.told(from, to) {
+            moved |= self.tell(from, to);
+        }
+        moved
+    }
+
+    fn receipt(&self, from: usize, to: usize) -> bool {
+        let receipt = self.database(to).inbound(self.database(from).site()).receipt().expect("a receipt");
+        self.hand_over(&Message::Receipt { to: from, receipt }, Inside::Own)
+    }
+
+    /// Ends where one of the two takes a new id.
+    fn tell(&self, from: usize, to: usize) -> bool {
+        let ids = || (self.database(from).site(), self.database(to).site());
+        let before = ids();
+        let mut moved = false;
+        for _ in 0..PACKAGES_MAX {
+            let produced = match self.outbound(from, to, Some(3)).next(None) {
+                Ok(Some(produced)) => produced,
+                Ok(None) => break,
+                Err(error) => return self.heed(from, &error) || moved,
+            };
+            let mut taken = self.apply(to, before.0, produced.package.as_bytes(), Inside::Own);
+            moved |= taken;
+            if ids() != before {
                 return true;
             }
-        }
-        before != self.positions(a, b)
-    }
-
-    fn receipt(&self, from: usize, to: usize) {
-        let receipt = self.database(to).inbound(self.database(from).site()).receipt().expect("a receipt");
-        self.hand_over(&Message::Receipt { to: from, receipt }, Inside::Own);
-    }
-
-    /// False where one of the two has taken a new id.
-    fn told(&self, from: usize, to: usize) -> bool {
-        let ids = (self.database(from).site(), self.database(to).site());
-        for _ in 0..PACKAGES_MAX {
-            let Some(bytes) = self.outbound(from, to, Some(3)).next(None).map_or_else(
-                |error| {
-                    self.heed(from, &error);
-                    None
-                },
-                |produced| produced.map(|produced| produced.package.as_bytes().to_vec()),
-            ) else {
-                break;
-            };
-            let before = self.positions(from, to);
-            self.apply(to, ids.0, &bytes, Inside::Own);
-            if ids != (self.database(from).site(), self.database(to).site()) {
-                return false;
-            }
-            self.receipt(from, to);
-            if before == self.positions(from, to) {
+            taken |= self.receipt(from, to);
+            moved |= taken;
+            if !taken || ids() != before {
                 break;
             }
         }
-        ids == (self.database(from).site(), self.database(to).site())
-    }
-
-    /// Where the streams between two stand, to see whether anything moves.
-    fn positions(&self, a: usize, b: usize) -> String {
-        let one = |index: usize, other: usize| {
-            let (database, remote) = (self.database(index), self.database(other).site());
-            let streams: Vec<String> = database
-                .streams()
-                .list()
-                .expect("the streams are listed")
-                .iter()
-                .filter(|row| row.remote == remote)
-                .map(|row| format!("{:?} {:?}", row.direction, row.position))
-                .collect();
-            format!("{:?} {} {streams:?}", database.site(), database.streams().head().expect("a head"))
-        };
-        format!("{} {}", one(a, b), one(b, a))
+        moved
     }
 
     /// Where the sender says that nothing is pending and the receipt is at its head, the receiver must have everything.
