@@ -102,6 +102,7 @@ impl Outbound {
             since: row.since.clone(),
             start: identity.position(start.clone()),
             ends_transaction: content.end.is_end_of_version(),
+            filtered: row.is_filtered(),
             end: identity.position(content.end),
             as_of: identity.as_of(snapshot.head),
             receipt: inbound.map(|row| row.receipt(identity.site_id)),
