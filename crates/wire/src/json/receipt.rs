@@ -2,8 +2,8 @@ use super::cursor::{read_cursor, write_cursor};
 use super::reader::{Field, Reader, UNKNOWN_FIELD};
 use super::writer::Writer;
 use crate::check::{RANGES, RANGES_OUT_OF_ORDER, ranges_rise};
-use crate::error::{Result, WireError};
 use crate::encode::bounded;
+use crate::error::{Result, WireError};
 use crate::limits::RANGES_MAX;
 use crate::{AsOf, Mark, Position, Range, Receipt, checksum};
 

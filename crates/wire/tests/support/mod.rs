@@ -280,5 +280,13 @@ pub fn sample() -> Package {
 /// A package with nothing in it, which carries its cursors all the same.
 pub fn empty_sample() -> Package {
     let end = Position { cursor: Cursor::end_of_version(20), mark: Mark([0x55; 24]) };
-    Package { changes: vec![], receipt: None, former_ids: vec![], end, ends_transaction: true, filtered: false, ..sample() }
+    Package {
+        changes: vec![],
+        receipt: None,
+        former_ids: vec![],
+        end,
+        ends_transaction: true,
+        filtered: false,
+        ..sample()
+    }
 }
