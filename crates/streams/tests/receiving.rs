@@ -276,6 +276,7 @@ fn changes_wait_for_their_table_and_column_and_merge_when_the_schema_has_caught_
     assert_eq!(b.streams().parked().unwrap(), 2, "one for each cell");
     b.run("SELECT crsql_begin_alter('t'); ALTER TABLE t ADD COLUMN c; SELECT crsql_commit_alter('t')");
     b.run("CREATE TABLE u(k TEXT PRIMARY KEY NOT NULL, v); SELECT crsql_as_crr('u')");
+    assert_eq!(a.content(), b.content(), "they are merged without a call");
     tell(&a, &b).unwrap();
     assert_eq!(b.outbound(a.site()).pending().unwrap(), b.streams().head().unwrap());
     level(&a, &b).unwrap();
