@@ -102,6 +102,7 @@ impl Outbound {
             since: row.since.clone(),
             start: identity.position(start.clone()),
             ends_transaction: content.end.is_end_of_version(),
+            filtered: row.is_filtered(),
             end: identity.position(content.end),
             as_of: identity.as_of(snapshot.head),
             receipt: inbound.map(|row| row.receipt(identity.site_id)),
@@ -172,8 +173,7 @@ impl Outbound {
 
 /// A version of which a part is acknowledged counts.
 pub(crate) fn versions_behind(acked: &Cursor, head: i64) -> i64 {
-    let complete = if acked.is_end_of_version() { acked.db_version } else { acked.db_version - 1 };
-    (head - complete.max(0)).max(0)
+    (head - acked.whole_versions()).max(0)
 }
 
 struct Content {
@@ -238,6 +238,7 @@ struct Filter<'a> {
     exclude_sites: &'a [SiteId],
     /// With `local_only`: this database, under its present and its former ids.
     authors: Option<Vec<SiteId>>,
+    tables: Option<&'a [String]>,
 }
 
 impl<'a> Filter<'a> {
@@ -252,6 +253,7 @@ impl<'a> Filter<'a> {
             arrivals: Arrivals::of(connection, row.remote)?,
             exclude_sites: &row.exclude_sites,
             authors: row.local_only.then(own_ids),
+            tables: row.tables.as_deref(),
         })
     }
 
@@ -260,6 +262,7 @@ impl<'a> Filter<'a> {
         !self.arrivals.brought(change, self.remote)
             && !self.exclude_sites.contains(&author)
             && self.authors.as_ref().is_none_or(|authors| authors.contains(&author))
+            && self.tables.is_none_or(|tables| tables.iter().any(|table| table.eq_ignore_ascii_case(&change.table)))
     }
 }
 

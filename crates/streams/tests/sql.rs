@@ -361,12 +361,12 @@ fn refusals_say_what_and_what_to_do() {
         ),
         ("CREATE VIRTUAL TABLE x USING crsql_outbound_stream".into(), "the argument remote is missing"),
         (
-            format!("CREATE VIRTUAL TABLE x USING crsql_outbound_stream(remote = {other}, tables = [t])"),
-            "tables is not available",
+            format!("CREATE VIRTUAL TABLE x USING crsql_outbound_stream(remote = {other}, tables = [x'00'])"),
+            "the value of tables is",
         ),
         (
-            format!("CREATE VIRTUAL TABLE x USING crsql_inbound_stream(remote = {other}, atomic = package)"),
-            "atomic is not available",
+            format!("CREATE VIRTUAL TABLE x USING crsql_inbound_stream(remote = {other}, atomic = row)"),
+            "the value of atomic is row",
         ),
         (
             format!("CREATE VIRTUAL TABLE temp.x USING crsql_inbound_stream(remote = {other})"),

@@ -6,7 +6,7 @@ mod common;
 
 use common::*;
 use rejoin_change::Cursor;
-use rejoin_streams::{OutboundOptions, Outcome, Since, StreamError};
+use rejoin_streams::{InboundOptions, OnUnknown, OutboundOptions, Outcome, Since, StreamError};
 
 #[test]
 fn two_databases_end_equal_after_edits_on_both() {
@@ -187,7 +187,8 @@ fn an_unknown_table_column_or_key_shape_is_named_and_nothing_is_applied() {
     for (index, (schema, expected)) in schemas.into_iter().enumerate() {
         let b = Database::open_bare(&folder.path(&format!("b{index}")));
         b.run(&format!("{schema}; SELECT crsql_as_crr('u')"));
-        let inbound = b.inbound(a.site());
+        let options = InboundOptions { on_unknown: OnUnknown::Error, ..InboundOptions::default() };
+        let inbound = b.streams().inbound(a.site(), &options).unwrap();
         let package = a.outbound(b.site()).next(None).unwrap().unwrap();
         let error = inbound.apply(package.package.as_bytes()).unwrap_err();
         assert!(matches!(&error, StreamError::PeerIncompatible(text) if text.contains(expected)), "{error}");

@@ -6,6 +6,7 @@ use rejoin_bridge::{
     Columns, Connection, IndexInfo, Module, ModuleKind, Output, Result, Table, TableArgs, TableCursor, Update, ValueRef,
 };
 use rejoin_change::{Cursor, SiteId};
+use rejoin_wire::cursor_to_text;
 
 /// `crsql_inbound_stream`: always one row, which says where the stream stands; packages are inserted.
 pub(super) struct InboundModule;
@@ -27,8 +28,10 @@ impl Module for InboundModule {
 }
 
 const DECLARATION: &str = "CREATE TABLE stream(last_seen BLOB, receipt TEXT, applied INTEGER, needs TEXT,
- staged_bytes INTEGER, parked INTEGER, last_error TEXT, package HIDDEN)";
+ staged_bytes INTEGER, parked INTEGER, last_error TEXT, package HIDDEN, dropped INTEGER HIDDEN,
+ violations INTEGER HIDDEN)";
 const PACKAGE: usize = 7;
+const COLUMNS: usize = 10;
 
 pub(super) struct InboundTable {
     connection: Connection,
@@ -37,7 +40,7 @@ pub(super) struct InboundTable {
 
 impl InboundTable {
     fn insert(&self, columns: &Columns<'_>) -> crate::error::Result<i64> {
-        if (0..PACKAGE).any(|index| given(columns.get(index)).is_some()) {
+        if (0..COLUMNS).filter(|index| *index != PACKAGE).any(|index| given(columns.get(index)).is_some()) {
             return Err(StreamError::Misuse(
                 "an inbound stream takes packages only: INSERT INTO it (package) VALUES (…)".into(),
             ));
@@ -61,7 +64,7 @@ impl Table for InboundTable {
     }
 
     fn open(&self) -> Result<InboundCursor> {
-        Ok(InboundCursor { inbound: self.inbound(), row: [const { Output::Null }; PACKAGE], done: true })
+        Ok(InboundCursor { inbound: self.inbound(), row: [const { Output::Null }; COLUMNS], done: true })
     }
 
     fn update(&self, change: &Update<'_>) -> Result<i64> {
@@ -89,9 +92,15 @@ impl Table for InboundTable {
     }
 }
 
+/// A JSON list of pairs of cursors: what is missing lies behind the first, up to and including the second.
+fn needs_text(needs: &[(Cursor, Cursor)]) -> String {
+    let pairs = needs.iter().map(|(after, until)| format!("[{},{}]", cursor_to_text(after), cursor_to_text(until)));
+    format!("[{}]", pairs.collect::<Vec<_>>().join(","))
+}
+
 pub(super) struct InboundCursor {
     inbound: Inbound,
-    row: [Output<'static>; PACKAGE],
+    row: [Output<'static>; COLUMNS],
     done: bool,
 }
 
@@ -100,14 +109,16 @@ impl TableCursor for InboundCursor {
         let row = self.inbound.row()?;
         let receipt = self.inbound.receipt()?;
         self.row = [
-            row.cursor().map(Cursor::to_bytes).into(),
+            self.inbound.last_seen()?.as_ref().map(Cursor::to_bytes).into(),
             receipt.to_text().into(),
             row.applied.into(),
-            // Packages are taken in order only, so nothing behind the position is ever held.
-            "[]".into(),
-            0.into(),
-            0.into(),
+            needs_text(&self.inbound.needs()?).into(),
+            self.inbound.staged_bytes()?.into(),
+            self.inbound.parked()?.into(),
             row.last_error.into(),
+            Output::Null,
+            row.dropped.into(),
+            row.violations.into(),
         ];
         self.done = false;
         Ok(())
