@@ -25,7 +25,7 @@ impl World {
         self.network.clear();
         let mut everything = Knowledge::default();
         for database in self.databases() {
-            everything.join(Knowledge::of(database, |_| true));
+            everything.join(self.knowledge(database));
         }
         self.rest()?;
         self.check_equal(&everything)?;
@@ -73,10 +73,15 @@ impl World {
             if !self.compare(from, to)? {
                 return Err(format!("{from} and {to} rest, and do not say that they are in sync"));
             }
+            let needs = self.inbound(to, from).needs().map_err(|error| error.to_string())?;
+            if !needs.is_empty() {
+                return Err(format!("the stream from {from} to {to} still needs {needs:?}"));
+            }
             for (database, remote) in [(sender, receiver), (receiver, sender)] {
                 for stream in database.streams().list().map_err(|error| error.to_string())? {
-                    if stream.remote == remote.site() && stream.behind != 0 {
-                        return Err(format!("a stream between {from} and {to} is behind: {stream:?}"));
+                    let waits = stream.behind != 0 || stream.staged_bytes != 0 || stream.parked != 0;
+                    if stream.remote == remote.site() && waits {
+                        return Err(format!("a stream between {from} and {to} waits: {stream:?}"));
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! What a database knows of its rows, as far as merging decides by it.
 
 use crate::common::Database;
-use rejoin_change::{SiteId, Value};
+use rejoin_change::{Change, PackedKey, SiteId, Value};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -24,37 +24,46 @@ struct Cell {
 }
 
 impl Knowledge {
-    /// What the changes of these authors say.
-    pub fn of(database: &Database, counts: impl Fn(SiteId) -> bool) -> Knowledge {
+    /// What the changes say that count.
+    pub fn of(database: &Database, counts: impl Fn(&Change) -> bool) -> Knowledge {
         let mut knowledge = Knowledge::default();
+        let sql = "SELECT \"table\", pk, cid, val, col_version, cl, site_id FROM crsql_changes";
+        changes(database, sql).iter().filter(|change| counts(change)).for_each(|change| knowledge.learn(change));
+        knowledge
+    }
+
+    /// The same, with what is here and waits: for the schema, or for the rest of its transaction, unless it came from one
+    /// of `gone`.
+    pub fn with_waiting(database: &Database, gone: &[SiteId]) -> Knowledge {
+        let mut knowledge = Knowledge::of(database, |_| true);
+        if database.one::<i64>("SELECT count(*) FROM sqlite_master WHERE name = 'crsql_streams_staged'") == 0 {
+            return knowledge;
+        }
+        let sql = "SELECT tbl, pk, cid, val, col_version, cl, site_id FROM crsql_streams_parked";
+        changes(database, sql).iter().for_each(|change| knowledge.learn(change));
         let mut statement = database
             .host
-            .prepare_cached("SELECT \"table\", pk, cid, val, col_version, cl, site_id FROM crsql_changes")
-            .expect("the changes can be read");
-        let mut rows = statement.query([]).expect("the changes can be read");
-        while let Some(row) = rows.next().expect("the changes can be read") {
-            let site: Vec<u8> = row.get(6).expect("an author");
-            if counts(SiteId::from_slice(&site).expect("a site id")) {
-                let value = row.get(3).expect("a value");
-                knowledge.learn(
-                    (row.get(0).expect("a table"), row.get(1).expect("a key")),
-                    row.get(2).expect("a column"),
-                    Cell { col_version: row.get(4).expect("a version"), value: stored(value) },
-                    row.get(5).expect("a causal length"),
-                );
+            .prepare_cached("SELECT remote, changes FROM crsql_streams_staged")
+            .expect("pieces can be read");
+        let mut rows = statement.query([]).expect("pieces can be read");
+        while let Some(row) = rows.next().expect("pieces can be read") {
+            let (remote, bytes): (Vec<u8>, Vec<u8>) = (row.get(0).expect("a remote"), row.get(1).expect("changes"));
+            if !gone.iter().any(|gone| gone.as_bytes()[..] == remote) {
+                let changes = rejoin_wire::changes_from_bytes(&bytes).expect("changes that were staged");
+                changes.iter().for_each(|change| knowledge.learn(change));
             }
         }
         knowledge
     }
 
-    fn learn(&mut self, key: (String, Vec<u8>), column: String, cell: Cell, causal_length: i64) {
-        let row = self.0.entry(key).or_default();
-        if causal_length > row.causal_length {
-            *row = Row { causal_length, cells: BTreeMap::new() };
+    fn learn(&mut self, change: &Change) {
+        let row = self.0.entry((change.table.to_string(), change.key.as_bytes().to_vec())).or_default();
+        if change.causal_length > row.causal_length {
+            *row = Row { causal_length: change.causal_length, cells: BTreeMap::new() };
         }
-        let lives = causal_length == row.causal_length && causal_length % 2 == 1;
-        if lives && column != "-1" && cell.col_version > 0 {
-            row.take(column, cell);
+        let lives = change.causal_length == row.causal_length && change.causal_length % 2 == 1;
+        if lives && !change.is_sentinel() && change.col_version > 0 {
+            row.take(change.column.to_string(), Cell { col_version: change.col_version, value: change.value.clone() });
         }
     }
 
@@ -104,6 +113,26 @@ impl Cell {
     fn compare(&self, other: &Cell) -> Ordering {
         self.col_version.cmp(&other.col_version).then_with(|| self.value.merge_order(&other.value))
     }
+}
+
+fn changes(database: &Database, sql: &str) -> Vec<Change> {
+    let mut statement = database.host.prepare_cached(sql).expect("the changes can be read");
+    let rows = statement.query_map([], |row| {
+        let (table, column): (String, String) = (row.get(0)?, row.get(2)?);
+        let site: Vec<u8> = row.get(6)?;
+        Ok(Change {
+            table: table.into(),
+            key: PackedKey::from_bytes(row.get(1)?).expect("a packed key"),
+            column: column.into(),
+            value: stored(row.get(3)?),
+            col_version: row.get(4)?,
+            db_version: 0,
+            site_id: SiteId::from_slice(&site).expect("a site id"),
+            causal_length: row.get(5)?,
+            seq: 0,
+        })
+    });
+    rows.expect("the changes can be read").collect::<Result<_, _>>().expect("the changes can be read")
 }
 
 fn stored(value: rusqlite::types::Value) -> Value {

@@ -4,6 +4,7 @@ use crate::healing;
 use crate::step::Script;
 use crate::world::Checked;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
 /// Tries every fourth seed, from this one on. A failed test shows the seed and what is left of its script when all steps
 /// that do not matter are gone.
@@ -33,10 +34,11 @@ pub fn outcome(script: &Script, seed: u64) -> Checked {
 
 /// Leaves out pieces of the script as long as it still fails.
 fn shrink(mut script: Script, seed: u64, mut what: String) -> (Script, String) {
+    let began = Instant::now();
     let mut length = script.steps.len() / 2;
     while length > 0 {
         let mut at = 0;
-        while at < script.steps.len() {
+        while at < script.steps.len() && began.elapsed() < SHRINKING_MAX {
             let mut shorter = script.clone();
             shorter.steps.drain(at..(at + length).min(script.steps.len()));
             match outcome(&shorter, seed) {
@@ -57,3 +59,5 @@ fn variable(name: &str) -> Option<u64> {
 /// How many schedules are tried where nobody says otherwise.
 const SEEDS: u64 = 2000;
 const PARTS: u64 = 4;
+/// How long a failing script is shortened.
+const SHRINKING_MAX: Duration = Duration::from_secs(20);

@@ -3,12 +3,15 @@
 
 use crate::files::Schema;
 use crate::random::Random;
+use rejoin_streams::{Atomic, Order};
 
 /// The beginning of a simulation and what happens in it.
 #[derive(Clone, Debug)]
 pub struct Script {
     pub databases: Vec<Schema>,
     pub shape: Shape,
+    /// How inbound streams take packages until something else is said.
+    pub receive: (Order, Atomic),
     pub steps: Vec<Step>,
 }
 
@@ -26,34 +29,99 @@ pub enum Shape {
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
     /// A transaction of the application; `elsewhere` in a connection that knows nothing of the streams' one.
-    Write { database: usize, write: Write, key: usize, value: usize, elsewhere: bool },
+    Write {
+        database: usize,
+        write: Write,
+        key: usize,
+        value: usize,
+        elsewhere: bool,
+    },
     /// Several packages in a row, and the receiver's receipt the other way. Nothing of it has arrived yet.
-    Send { link: usize, back: bool, changes_max: usize, packages: usize },
+    Send {
+        link: usize,
+        back: bool,
+        changes_max: usize,
+        packages: usize,
+    },
     /// A message arrives; with `again` it will arrive once more.
-    Deliver { at: usize, again: bool, inside: Inside },
-    Lose { at: usize },
+    Deliver {
+        at: usize,
+        again: bool,
+        inside: Inside,
+    },
+    Lose {
+        at: usize,
+    },
     /// A message that has arrived arrives once more, however old.
-    Late { at: usize },
+    Late {
+        at: usize,
+    },
     /// Both ways until nothing follows, with nothing lost.
-    Level { link: usize },
+    Level {
+        link: usize,
+    },
     /// The sender hears where the receiver stands; where both say that they are in sync they must be.
-    Compare { link: usize, back: bool },
-    Backup { database: usize },
-    Restore { backup: usize, how: Restore },
+    Compare {
+        link: usize,
+        back: bool,
+    },
+    Backup {
+        database: usize,
+    },
+    Restore {
+        backup: usize,
+        how: Restore,
+    },
     /// The file is copied while it is open, and the copy lives on with neighbours of its own.
-    Clone { database: usize, how: Copying, neighbours: [usize; 2] },
+    Clone {
+        database: usize,
+        how: Copying,
+        neighbours: [usize; 2],
+    },
     /// The file is deleted and made anew.
-    Wipe { database: usize, keeps_id: bool },
-    Reopen { database: usize },
-    SetBack { link: usize, back: bool, version: usize },
-    Filter { link: usize, back: bool, filter: FilterKind },
-    Grow { database: usize, what: Growth },
+    Wipe {
+        database: usize,
+        keeps_id: bool,
+    },
+    Reopen {
+        database: usize,
+    },
+    SetBack {
+        link: usize,
+        back: bool,
+        version: usize,
+    },
+    Filter {
+        link: usize,
+        back: bool,
+        filter: FilterKind,
+    },
+    /// The receiver opens its stream with other options.
+    Receive {
+        link: usize,
+        back: bool,
+        order: Order,
+        atomic: Atomic,
+        tables: Option<&'static [&'static str]>,
+    },
+    Grow {
+        database: usize,
+        what: Growth,
+    },
     /// The history of a table is given up, and begun anew.
-    Remake { database: usize, table: usize },
+    Remake {
+        database: usize,
+        table: usize,
+    },
     /// The connection counts a version that is never stored.
-    Burn { database: usize },
+    Burn {
+        database: usize,
+    },
     /// A package is asked for inside a transaction that has written, which is then rolled back.
-    ReadInTransaction { link: usize, back: bool },
+    ReadInTransaction {
+        link: usize,
+        back: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +166,8 @@ pub enum FilterKind {
     LocalOnly,
     /// Without the changes of one database.
     Exclude(usize),
+    /// One table, or two.
+    Tables(&'static [&'static str]),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -119,9 +189,10 @@ impl Script {
             _ => random.of(&[2, 2, 3, 3, 3, 4]),
         };
         let databases = (0..databases).map(|_| if random.percent(30) { Schema::Old } else { Schema::New }).collect();
+        let receive = (random.of(&[Order::Strict, Order::Any]), random.of(&[Atomic::Transaction, Atomic::Package]));
         let steps = 20 + random.below(80);
         let steps = (0..steps).map(|_| Step::random(&mut random)).collect();
-        Script { databases, shape, steps }
+        Script { databases, shape, receive, steps }
     }
 }
 
@@ -156,6 +227,8 @@ impl Step {
 }
 
 type Make = fn(&mut Random, usize, usize, bool) -> Step;
+
+const TABLES: &[&[&str]] = &[&["t"], &["u"], &["t", "u"], &["u", "w"]];
 
 /// How often each step comes, and what it is.
 const WEIGHTS: &[(usize, Make)] = &[
@@ -207,11 +280,19 @@ const WEIGHTS: &[(usize, Make)] = &[
     (25, |random, _, link, back| Step::Filter {
         link,
         back,
-        filter: match random.below(3) {
+        filter: match random.below(4) {
             0 => FilterKind::All,
             1 => FilterKind::LocalOnly,
-            _ => FilterKind::Exclude(random.below(60)),
+            2 => FilterKind::Exclude(random.below(60)),
+            _ => FilterKind::Tables(random.of(TABLES)),
         },
+    }),
+    (25, |random, _, link, back| Step::Receive {
+        link,
+        back,
+        order: random.of(&[Order::Strict, Order::Any]),
+        atomic: random.of(&[Atomic::Transaction, Atomic::Package]),
+        tables: random.percent(20).then(|| random.of(TABLES)),
     }),
     (15, |random, database, _, _| Step::Grow {
         database,

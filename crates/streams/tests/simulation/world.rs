@@ -5,11 +5,12 @@ use crate::files;
 use crate::knowledge::Knowledge;
 use crate::random::Random;
 use crate::step::{Copying, FilterKind, Growth, Inside, Restore, Script, Step, Write};
-use rejoin_change::{Cursor, SiteId};
-use rejoin_streams::{Outbound, OutboundOptions, Outcome, Side, StreamError};
+use rejoin_change::{Change, Cursor, SiteId};
+use rejoin_streams::{Inbound, InboundOptions, Outbound, OutboundOptions, Outcome, Produced, Side, StreamError};
 use rejoin_wire::{Compression, Format, Receipt};
 use rusqlite::backup::Backup;
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,6 +28,13 @@ pub struct World {
     backups: Vec<(usize, PathBuf)>,
     faults: usize,
     filters: BTreeMap<(usize, usize), Filter>,
+    /// How inbound streams take packages: all of them, and some in another way.
+    receive: InboundOptions,
+    receives: BTreeMap<(usize, usize), InboundOptions>,
+    /// Ids of databases that are no more, nor any that has had it.
+    gone: Vec<SiteId>,
+    /// Databases that have given up the history of a table, and have not noticed yet.
+    remade: RefCell<BTreeSet<usize>>,
 }
 
 #[derive(Clone)]
@@ -39,6 +47,7 @@ pub enum Message {
 struct Filter {
     local_only: bool,
     exclude_sites: Vec<SiteId>,
+    tables: Option<Vec<String>>,
 }
 
 impl World {
@@ -55,6 +64,10 @@ impl World {
             backups: Vec::new(),
             faults: 0,
             filters: BTreeMap::new(),
+            receive: InboundOptions { order: script.receive.0, atomic: script.receive.1, ..Default::default() },
+            receives: BTreeMap::new(),
+            gone: Vec::new(),
+            remade: RefCell::default(),
         };
         for schema in &script.databases {
             let (path, id) = (world.new_path(), world.new_id());
@@ -65,7 +78,9 @@ impl World {
 
     pub fn take(&mut self, step: &Step) -> Checked {
         match *step {
-            Step::Write { database, write, key, value, elsewhere } => self.write(database, write, key, value, elsewhere),
+            Step::Write { database, write, key, value, elsewhere } => {
+                self.write(database, write, key, value, elsewhere)
+            }
             Step::Send { link, back, changes_max, packages } => {
                 let (from, to) = self.direction(link, back);
                 self.send(from, to, changes_max, packages);
@@ -78,7 +93,9 @@ impl World {
             }
             Step::Level { link } => {
                 let (a, b) = self.direction(link, false);
-                while self.session(a, b) {}
+                if !(0..SESSIONS_MAX).any(|_| !self.session(a, b)) {
+                    return Err(format!("{a} and {b} never come to rest: {}", self.show(a, b)));
+                }
             }
             Step::Compare { link, back } => {
                 let (from, to) = self.direction(link, back);
@@ -106,6 +123,11 @@ impl World {
             }),
             Step::SetBack { link, back, version } => self.set_back(link, back, version),
             Step::Filter { link, back, filter } => self.filter(link, back, filter),
+            Step::Receive { link, back, order, atomic, tables } => {
+                let (from, to) = self.direction(link, back);
+                let options = InboundOptions { order, atomic, tables: tables.map(names), ..Default::default() };
+                self.receives.insert((to, from), options);
+            }
             Step::Grow { database, what } => self.grow(database, what),
             Step::Remake { database, table } => self.remake(database, table),
             Step::Burn { database } => self.database(database).run("UPDATE t SET b = b"),
@@ -117,6 +139,11 @@ impl World {
 
     pub fn databases(&self) -> impl Iterator<Item = &Database> {
         self.databases.iter().flatten()
+    }
+
+    /// What a database has of everything that exists.
+    pub fn knowledge(&self, database: &Database) -> Knowledge {
+        Knowledge::with_waiting(database, &self.gone)
     }
 
     pub fn database(&self, index: usize) -> &Database {
@@ -167,7 +194,9 @@ impl World {
             Write::BothTables => {
                 format!("BEGIN; INSERT OR REPLACE INTO u VALUES ('k{key}', {value}); UPDATE t SET b = {value}; COMMIT")
             }
-            Write::Third if has_table(database, "w") => format!("INSERT OR REPLACE INTO w VALUES ({key}, {value}, 'w')"),
+            Write::Third if has_table(database, "w") => {
+                format!("INSERT OR REPLACE INTO w VALUES ({key}, {value}, 'w')")
+            }
             Write::Third if has_d(database) => format!("UPDATE t SET d = {value} WHERE id <= {key}"),
             Write::Third => format!("INSERT OR IGNORE INTO u VALUES ('k{key}', {value})"),
         };
@@ -201,13 +230,15 @@ impl World {
     }
 
     fn remake(&self, database: usize, table: usize) {
-        let database = self.database(database);
+        let index = database % self.databases.len();
+        let database = self.database(index);
         if table == 0 {
-            database.run("SELECT crsql_as_table('t'); UPDATE t SET b = 'meanwhile' WHERE id = 2; SELECT crsql_as_crr('t')");
+            database
+                .run("SELECT crsql_as_table('t'); UPDATE t SET b = 'meanwhile' WHERE id = 2; SELECT crsql_as_crr('t')");
         } else {
             database.run("SELECT crsql_as_table('u'); SELECT crsql_as_crr('u')");
         }
-        database.streams().reidentify().expect("a new identity");
+        self.remade.borrow_mut().insert(index);
     }
 
     /// Everybody has the same tables in the end.
@@ -278,12 +309,17 @@ impl World {
     fn wipe(&mut self, database: usize, keeps_id: bool) {
         self.faults += 1;
         let new_id = self.new_id();
+        let mut gone = Vec::new();
         self.replace(database, |database| {
             let (path, old_id) = (database.path.clone(), database.site());
             database.close();
+            if !keeps_id {
+                gone.push(old_id);
+            }
             std::fs::remove_file(&path).expect("the file can be deleted");
             files::create(&path, files::Schema::New, if keeps_id { old_id } else { new_id })
         });
+        self.gone.extend(gone);
     }
 }
 
@@ -300,6 +336,7 @@ impl World {
             package_changes_max: changes_max,
             local_only: filter.local_only,
             exclude_sites: filter.exclude_sites,
+            tables: filter.tables,
             format,
             ..Default::default()
         }
@@ -307,6 +344,16 @@ impl World {
 
     fn outbound(&self, from: usize, to: usize, changes_max: Option<usize>) -> Outbound {
         self.database(from).outbound_with(self.database(to).site(), &self.options(from, to, changes_max))
+    }
+
+    pub fn inbound(&self, to: usize, from: usize) -> Inbound {
+        let options = self.receives.get(&(to, from)).unwrap_or(&self.receive);
+        self.database(to).streams().inbound(self.database(from).site(), options).expect("the stream opens")
+    }
+
+    /// Which database has an id now.
+    fn index_of(&self, site: SiteId) -> Option<usize> {
+        (0..self.databases.len()).find(|&index| self.database(index).site() == site)
     }
 
     pub fn same_site(&self, a: usize, b: usize) -> bool {
@@ -321,12 +368,16 @@ impl World {
             FilterKind::Exclude(author) => {
                 Filter { exclude_sites: vec![self.database(author).site()], ..Default::default() }
             }
+            FilterKind::Tables(tables) => Filter { tables: Some(names(tables)), ..Default::default() },
         };
         self.filters.insert(direction, filter);
     }
 
     pub fn clear_filters(&mut self) {
         self.filters.clear();
+        for options in self.receives.values_mut() {
+            options.tables = None;
+        }
     }
 
     fn set_back(&mut self, link: usize, back: bool, version: usize) {
@@ -352,13 +403,12 @@ impl World {
 
     fn send(&mut self, from: usize, to: usize, changes_max: usize, packages: usize) {
         self.tell_apart(from, to);
-        let (sender, receiver) = (self.database(from), self.database(to));
-        let from_site = sender.site();
-        let receipt = receiver.inbound(from_site).receipt().expect("a receipt");
+        let from_site = self.database(from).site();
+        let receipt = self.inbound(to, from).receipt().expect("a receipt");
         let outbound = self.outbound(from, to, Some(changes_max));
         let (mut after, mut produced) = (None, Vec::new());
         for _ in 0..packages {
-            match outbound.next(after.as_ref()) {
+            match self.read(from, &outbound, after.as_ref()) {
                 Ok(Some(package)) => {
                     after = Some(package.end);
                     produced.push(Message::Package { to, from_site, bytes: package.package.as_bytes().to_vec() });
@@ -372,6 +422,15 @@ impl World {
         }
         self.network.extend(produced);
         self.network.push(Message::Receipt { to: from, receipt });
+    }
+
+    /// The next package. Who reads learns what became of its tables.
+    fn read(&self, at: usize, outbound: &Outbound, after: Option<&Cursor>) -> Result<Option<Produced>, StreamError> {
+        let read = outbound.next(after);
+        if read.is_ok() {
+            self.remade.borrow_mut().remove(&at);
+        }
+        read
     }
 
     fn deliver(&mut self, at: usize, again: bool, inside: Inside) {
@@ -404,7 +463,12 @@ impl World {
                 if receipt.sender != database.site() || receipt.receiver == database.site() {
                     return false;
                 }
-                let acknowledged = database.outbound(receipt.receiver).acknowledge(receipt);
+                // Streams that are opened with other options start other runs.
+                let outbound = match self.index_of(receipt.receiver) {
+                    Some(remote) => self.outbound(*to, remote, None),
+                    None => database.outbound(receipt.receiver),
+                };
+                let acknowledged = outbound.acknowledge(receipt);
                 acknowledged.map_or_else(|error| self.heed(*to, &error), |acknowledged| acknowledged.moved)
             }
         }
@@ -415,7 +479,10 @@ impl World {
         if from_site == database.site() {
             return false;
         }
-        let inbound = database.inbound(from_site);
+        let inbound = match self.index_of(from_site) {
+            Some(from) => self.inbound(to, from),
+            None => database.inbound(from_site),
+        };
         let applied = match inside {
             Inside::Own => inbound.apply(bytes),
             Inside::Callers => {
@@ -439,6 +506,7 @@ impl World {
         match error {
             StreamError::IdentityChanged { side: Side::Here, .. } => {
                 self.database(at).streams().reidentify().expect("a new identity");
+                self.remade.borrow_mut().remove(&at);
                 true
             }
             // The other side learns of it from the next receipt; what was misdirected is dropped; schemas catch up.
@@ -462,8 +530,20 @@ impl World {
         moved
     }
 
+    /// The streams between two, for messages.
+    pub fn show(&self, a: usize, b: usize) -> String {
+        let one = |index: usize, other: usize| {
+            let (database, remote) = (self.database(index), self.database(other).site());
+            let streams = database.streams().list().expect("the streams are listed");
+            let streams: Vec<String> =
+                streams.iter().filter(|row| row.remote == remote).map(|row| format!("\n  {row:?}")).collect();
+            format!("\n{index} is {}: {}", database.site(), streams.concat())
+        };
+        if self.same_site(a, b) { format!("both are {}", self.database(a).site()) } else { one(a, b) + &one(b, a) }
+    }
+
     fn receipt(&self, from: usize, to: usize) -> bool {
-        let receipt = self.database(to).inbound(self.database(from).site()).receipt().expect("a receipt");
+        let receipt = self.inbound(to, from).receipt().expect("a receipt");
         self.hand_over(&Message::Receipt { to: from, receipt }, Inside::Own)
     }
 
@@ -473,7 +553,7 @@ impl World {
         let before = ids();
         let mut moved = false;
         for _ in 0..PACKAGES_MAX {
-            let produced = match self.outbound(from, to, Some(3)).next(None) {
+            let produced = match self.read(from, &self.outbound(from, to, Some(3)), None) {
                 Ok(Some(produced)) => produced,
                 Ok(None) => break,
                 Err(error) => return self.heed(from, &error) || moved,
@@ -499,7 +579,7 @@ impl World {
             return Ok(false);
         }
         let (sender, receiver) = (self.database(from), self.database(to));
-        let receipt = receiver.inbound(sender.site()).receipt().expect("a receipt");
+        let receipt = self.inbound(to, from).receipt().expect("a receipt");
         let outbound = self.outbound(from, to, None);
         let acknowledged = match outbound.acknowledge(&receipt) {
             Ok(acknowledged) => acknowledged,
@@ -516,20 +596,34 @@ impl World {
         let in_sync = acknowledged.took
             && outbound.pending().expect("a count") == 0
             && stands == Some(Cursor::end_of_version(head));
-        if !in_sync {
+        // Who has given up the history of a table finds out at its next read, as at a restored file.
+        if !in_sync || self.remade.borrow().contains(&to) {
             return Ok(false);
         }
         let filter = self.filters.get(&(from, to)).cloned().unwrap_or_default();
+        let accepted = self.receives.get(&(to, from)).and_then(|options| options.tables.clone());
         let mut own = sender.streams().former_ids().expect("the former ids");
         own.push(sender.site());
-        let told = |author: SiteId| {
-            !filter.exclude_sites.contains(&author) && (!filter.local_only || own.contains(&author))
+        let told = |change: &Change| {
+            let of =
+                |tables: &Option<Vec<String>>| tables.as_ref().is_none_or(|t| t.iter().any(|t| **t == *change.table));
+            of(&filter.tables)
+                && of(&accepted)
+                && !filter.exclude_sites.contains(&change.site_id)
+                && (!filter.local_only || own.contains(&change.site_id))
         };
-        match Knowledge::of(receiver, |_| true).lacks(&Knowledge::of(sender, told)) {
+        match Knowledge::with_waiting(receiver, &[]).lacks(&Knowledge::of(sender, told)) {
             None => Ok(true),
-            Some(what) => Err(format!("{from} and {to} say that they are in sync at {head}, but {to} lacks {what}")),
+            Some(what) => Err(format!(
+                "{from} and {to} say that they are in sync at {head}, but {to} lacks {what}{}",
+                self.show(from, to)
+            )),
         }
     }
+}
+
+fn names(tables: &[&str]) -> Vec<String> {
+    tables.iter().map(|table| table.to_string()).collect()
 }
 
 fn has_table(database: &Database, name: &str) -> bool {
@@ -545,5 +639,7 @@ const FAULTS_MAX: usize = 3;
 const DATABASES_MAX: usize = 5;
 /// Messages that are kept to arrive late.
 const ARRIVED_MAX: usize = 64;
+/// After which two that nobody else talks to must have nothing more to say.
+const SESSIONS_MAX: usize = 40;
 /// Packages of one session in one direction.
-const PACKAGES_MAX: usize = 200;
+const PACKAGES_MAX: usize = 100;
