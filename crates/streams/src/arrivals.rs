@@ -2,6 +2,7 @@
 //! change of the remote's that came by a third database may be one that the remote itself has lost.
 
 use crate::error::Result;
+use crate::rules::{Rule, holds};
 use crate::sql;
 use rejoin_bridge::{Connection, ValueRef};
 use rejoin_change::{Change, Cursor, SiteId};
@@ -51,6 +52,9 @@ impl Arrivals {
     /// to as well, only the remote's own changes can be told apart. A cell of col_version 0 may have come with a row that
     /// was restored here, so it counts as news.
     pub fn brought(&self, change: &Change, remote: SiteId) -> bool {
+        if !holds(Rule::Arrival) {
+            return change.col_version != 0 && change.site_id == remote;
+        }
         let index = self.0.partition_point(|arrival| arrival.last < change.db_version);
         let arrival = self.0.get(index).filter(|arrival| arrival.after < change.db_version);
         change.col_version != 0 && arrival.is_some_and(|arrival| arrival.entire || change.site_id == remote)

@@ -13,6 +13,7 @@ mod files;
 mod healing;
 mod knowledge;
 mod random;
+mod rules;
 mod seeds;
 mod step;
 mod world;

@@ -190,7 +190,7 @@ impl Script {
         };
         let databases = (0..databases).map(|_| if random.percent(30) { Schema::Old } else { Schema::New }).collect();
         let receive = (random.of(&[Order::Strict, Order::Any]), random.of(&[Atomic::Transaction, Atomic::Package]));
-        let steps = 20 + random.below(80);
+        let steps = 15 + random.below(55);
         let steps = (0..steps).map(|_| Step::random(&mut random)).collect();
         Script { databases, shape, receive, steps }
     }

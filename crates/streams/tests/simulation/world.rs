@@ -27,10 +27,11 @@ pub struct World {
     arrived: Vec<Message>,
     backups: Vec<(usize, PathBuf)>,
     faults: usize,
-    filters: BTreeMap<(usize, usize), Filter>,
+    /// What each database tells a remote, by its id: two databases that have one id get the same.
+    filters: BTreeMap<(usize, SiteId), Filter>,
     /// How inbound streams take packages: all of them, and some in another way.
     receive: InboundOptions,
-    receives: BTreeMap<(usize, usize), InboundOptions>,
+    receives: BTreeMap<(usize, SiteId), InboundOptions>,
     /// Ids of databases that are no more, nor any that has had it.
     gone: Vec<SiteId>,
     /// Databases that have given up the history of a table, and have not noticed yet.
@@ -96,6 +97,8 @@ impl World {
                 if !(0..SESSIONS_MAX).any(|_| !self.session(a, b)) {
                     return Err(format!("{a} and {b} never come to rest: {}", self.show(a, b)));
                 }
+                self.compare(a, b)?;
+                self.compare(b, a)?;
             }
             Step::Compare { link, back } => {
                 let (from, to) = self.direction(link, back);
@@ -126,7 +129,7 @@ impl World {
             Step::Receive { link, back, order, atomic, tables } => {
                 let (from, to) = self.direction(link, back);
                 let options = InboundOptions { order, atomic, tables: tables.map(names), ..Default::default() };
-                self.receives.insert((to, from), options);
+                self.receives.insert((to, self.database(from).site()), options);
             }
             Step::Grow { database, what } => self.grow(database, what),
             Step::Remake { database, table } => self.remake(database, table),
@@ -325,35 +328,34 @@ impl World {
 
 /// What the streams do.
 impl World {
-    fn options(&self, from: usize, to: usize, changes_max: Option<usize>) -> OutboundOptions {
-        let filter = self.filters.get(&(from, to)).cloned().unwrap_or_default();
-        let format = match (from + to) % 3 {
+    fn filter_towards(&self, from: usize, remote: SiteId) -> Filter {
+        self.filters.get(&(from, remote)).cloned().unwrap_or_default()
+    }
+
+    fn outbound_to(&self, from: usize, remote: SiteId, changes_max: Option<usize>) -> Outbound {
+        let Filter { local_only, exclude_sites, tables } = self.filter_towards(from, remote);
+        let format = match from % 3 {
             0 => Format::Json,
             1 => Format::Binary(Compression::None),
             _ => Format::Binary(Compression::Zstd),
         };
-        OutboundOptions {
-            package_changes_max: changes_max,
-            local_only: filter.local_only,
-            exclude_sites: filter.exclude_sites,
-            tables: filter.tables,
-            format,
-            ..Default::default()
-        }
+        let package_changes_max = changes_max;
+        let options =
+            OutboundOptions { package_changes_max, local_only, exclude_sites, tables, format, ..Default::default() };
+        self.database(from).outbound_with(remote, &options)
     }
 
     fn outbound(&self, from: usize, to: usize, changes_max: Option<usize>) -> Outbound {
-        self.database(from).outbound_with(self.database(to).site(), &self.options(from, to, changes_max))
+        self.outbound_to(from, self.database(to).site(), changes_max)
+    }
+
+    fn inbound_from(&self, to: usize, remote: SiteId) -> Inbound {
+        let options = self.receives.get(&(to, remote)).unwrap_or(&self.receive);
+        self.database(to).streams().inbound(remote, options).expect("the stream opens")
     }
 
     pub fn inbound(&self, to: usize, from: usize) -> Inbound {
-        let options = self.receives.get(&(to, from)).unwrap_or(&self.receive);
-        self.database(to).streams().inbound(self.database(from).site(), options).expect("the stream opens")
-    }
-
-    /// Which database has an id now.
-    fn index_of(&self, site: SiteId) -> Option<usize> {
-        (0..self.databases.len()).find(|&index| self.database(index).site() == site)
+        self.inbound_from(to, self.database(from).site())
     }
 
     pub fn same_site(&self, a: usize, b: usize) -> bool {
@@ -361,7 +363,7 @@ impl World {
     }
 
     fn filter(&mut self, link: usize, back: bool, kind: FilterKind) {
-        let direction = self.direction(link, back);
+        let (from, to) = self.direction(link, back);
         let filter = match kind {
             FilterKind::All => Filter::default(),
             FilterKind::LocalOnly => Filter { local_only: true, ..Default::default() },
@@ -370,7 +372,7 @@ impl World {
             }
             FilterKind::Tables(tables) => Filter { tables: Some(names(tables)), ..Default::default() },
         };
-        self.filters.insert(direction, filter);
+        self.filters.insert((from, self.database(to).site()), filter);
     }
 
     pub fn clear_filters(&mut self) {
@@ -463,12 +465,7 @@ impl World {
                 if receipt.sender != database.site() || receipt.receiver == database.site() {
                     return false;
                 }
-                // Streams that are opened with other options start other runs.
-                let outbound = match self.index_of(receipt.receiver) {
-                    Some(remote) => self.outbound(*to, remote, None),
-                    None => database.outbound(receipt.receiver),
-                };
-                let acknowledged = outbound.acknowledge(receipt);
+                let acknowledged = self.outbound_to(*to, receipt.receiver, None).acknowledge(receipt);
                 acknowledged.map_or_else(|error| self.heed(*to, &error), |acknowledged| acknowledged.moved)
             }
         }
@@ -479,10 +476,7 @@ impl World {
         if from_site == database.site() {
             return false;
         }
-        let inbound = match self.index_of(from_site) {
-            Some(from) => self.inbound(to, from),
-            None => database.inbound(from_site),
-        };
+        let inbound = self.inbound_from(to, from_site);
         let applied = match inside {
             Inside::Own => inbound.apply(bytes),
             Inside::Callers => {
@@ -600,8 +594,13 @@ impl World {
         if !in_sync || self.remade.borrow().contains(&to) {
             return Ok(false);
         }
-        let filter = self.filters.get(&(from, to)).cloned().unwrap_or_default();
-        let accepted = self.receives.get(&(to, from)).and_then(|options| options.tables.clone());
+        let staged = self.inbound(to, from).staged_bytes().expect("a count");
+        if staged > 0 {
+            let what = format!("{from} and {to} are in sync at {head}, and {staged} bytes of it are staged");
+            return Err(what + &self.show(from, to));
+        }
+        let filter = self.filter_towards(from, receiver.site());
+        let accepted = self.receives.get(&(to, sender.site())).and_then(|options| options.tables.clone());
         let mut own = sender.streams().former_ids().expect("the former ids");
         own.push(sender.site());
         let told = |change: &Change| {
