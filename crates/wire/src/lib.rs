@@ -23,4 +23,4 @@ pub use encode::{Compression, Encoded, Format, PackageHeader, cursor_from_text, 
 pub use error::WireError;
 pub use message::Message;
 pub use package::{AsOf, Mark, Package, Position, Receipt};
-pub use size::change_size_bytes;
+pub use size::{change_overhead_bytes, change_size_bytes};
