@@ -17,7 +17,8 @@ use std::cell::RefCell;
 pub(super) struct Large {
     pub size_bytes: u64,
     pub is_text: bool,
-    /// None where SQLite cannot give pieces of it as they travel: the table has no rowid, or text is stored as UTF-16.
+    /// None where SQLite cannot give pieces of it as they travel: the table has no rowid or has generated columns, or
+    /// text is stored as UTF-16.
     pub rowid: Option<i64>,
 }
 

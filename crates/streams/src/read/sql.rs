@@ -4,7 +4,9 @@ use crate::sql::{CLOCK_SUFFIX, quoted};
 
 pub const ENCODING: &str = "PRAGMA main.encoding";
 pub const HAS_INDEX: &str = "SELECT 1 FROM main.sqlite_master WHERE type = 'index' AND name = ?1";
-pub const HAS_NO_ROWID: &str = "SELECT 1 FROM pragma_table_list(?1) WHERE schema = 'main' AND wr";
+/// Values of a table WITHOUT ROWID, or with generated columns, SQLite does not open.
+pub const HAS_UNOPENABLE_VALUES: &str = "SELECT 1 FROM pragma_table_list(?1) WHERE schema = 'main' AND wr
+ UNION ALL SELECT 1 FROM pragma_table_xinfo(?1, 'main') WHERE hidden IN (2, 3)";
 pub const AUTHOR: &str = "SELECT site_id FROM main.crsql_site_id WHERE ordinal = ?1";
 
 pub const KEYS_SUFFIX: &str = "__crsql_pks";

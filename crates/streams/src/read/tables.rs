@@ -33,7 +33,7 @@ pub(crate) struct Table {
     pub sentinel: u16,
     /// In the order of the primary key.
     pub keys: Vec<String>,
-    /// A name by which its rowid can be asked for, where it has one.
+    /// A name by which the rowid can be asked for, where values can be opened by it.
     pub rowid: Option<&'static str>,
     pub clock_rows_behind: Slot,
     pub clock_rows_of_version: Slot,
@@ -114,7 +114,7 @@ impl Tables {
 
 impl Table {
     /// None where the table is gone or its key is another than the engine has recorded: nothing can be said of its rows
-    /// then. A table that merely bears such a name is none of the engine's.
+    /// then.
     fn load(connection: &Connection, table: &str, rank: u32, size: Size) -> Result<Option<Table>> {
         let columns_of = |name: &str| {
             let read = |row: &Statement| Ok((row.column_text(0), row.column_i64(1)));
@@ -123,10 +123,6 @@ impl Table {
         let has = |sql: &str, name: &str| {
             connection.cached(sql)?.query_row(&[ValueRef::from(name)], |_| Ok(())).map(|found| found.is_some())
         };
-        let clock = columns_of(&format!("{table}{CLOCK_SUFFIX}"))?;
-        if !clock.iter().map(|(name, _)| name.as_str()).eq(CLOCK_COLUMNS) {
-            return Ok(None);
-        }
         let (mut keys, columns): (Vec<_>, Vec<_>) = columns_of(table)?.into_iter().partition(|(_, place)| *place > 0);
         keys.sort_by_key(|(_, place)| *place);
         let keys: Vec<String> = keys.into_iter().map(|(name, _)| name).collect();
@@ -142,7 +138,7 @@ impl Table {
         columns.dedup();
         let sentinel = columns.partition_point(|name| **name < *SENTINEL) as u16;
         let has_index = has(sql::HAS_INDEX, &format!("{table}{}", sql::VERSION_INDEX_SUFFIX))?;
-        let rowid = match has(sql::HAS_NO_ROWID, table)? {
+        let rowid = match has(sql::HAS_UNOPENABLE_VALUES, table)? {
             true => None,
             false => ROWID_NAMES.into_iter().find(|name| !names.iter().any(|taken| taken.eq_ignore_ascii_case(name))),
         };
@@ -224,7 +220,6 @@ pub(crate) fn borrowed(value: ValueRef<'_>) -> change::ValueRef<'_> {
     }
 }
 
-const CLOCK_COLUMNS: [&str; 6] = ["key", "col_name", "col_version", "db_version", "site_id", "seq"];
 const ROWID_NAMES: [&str; 3] = ["rowid", "_rowid_", "oid"];
 /// The first SQLite with `octet_length`.
 const OCTET_LENGTH_SINCE: i32 = 3_043_000;
