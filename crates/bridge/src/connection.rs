@@ -225,6 +225,21 @@ impl Connection {
         Ok(value)
     }
 
+    /// Lets `observer` know when replicated tables have gained something, inside the transaction in which they did.
+    pub fn observe_schema(&self, observer: SchemaObserver) {
+        self.state(SchemaObservers::default).0.borrow_mut().push(observer);
+    }
+
+    /// Tells the observers of the schema. What they fail to do they are to do later: the schema stands.
+    pub fn schema_grew(&self) {
+        let observers = self.state(SchemaObservers::default).0.borrow().clone();
+        for observer in observers {
+            if let Err(error) = observer(self) {
+                self.log(error.code, &error.message);
+            }
+        }
+    }
+
     /// State that belongs to this connection, one of each type: made at the first call, dropped when the host closes.
     pub fn state<T: 'static>(&self, make: impl FnOnce() -> T) -> Rc<T> {
         let id = TypeId::of::<T>();
@@ -237,6 +252,12 @@ impl Connection {
         state.downcast::<T>().expect("the map is keyed by the type")
     }
 }
+
+#[derive(Default)]
+struct SchemaObservers(RefCell<Vec<SchemaObserver>>);
+
+/// What is called when replicated tables have gained something.
+pub type SchemaObserver = fn(&Connection) -> Result<()>;
 
 /// Rolls a savepoint back unless it was released, also when its body panics.
 struct Undo<'a> {

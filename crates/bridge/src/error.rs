@@ -32,6 +32,8 @@ pub mod code {
     pub const FULL: c_int = 13;
     /// A constraint refused the write.
     pub const CONSTRAINT: c_int = 19;
+    /// A CHECK constraint refused the write.
+    pub const CONSTRAINT_CHECK: c_int = 19 | 1 << 8;
     /// A value has the wrong type.
     pub const MISMATCH: c_int = 20;
     /// The call is not allowed here.

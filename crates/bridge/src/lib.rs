@@ -27,7 +27,7 @@ mod value;
 mod vtab;
 
 pub use blob::Blob;
-pub use connection::Connection;
+pub use connection::{Connection, SchemaObserver};
 pub use error::{Error, Result, code};
 pub use function::{Call, FunctionFlags};
 pub use guard::NoRows;

@@ -73,6 +73,11 @@ impl Cursor {
         self.seq == SEQ_END && self.place == Place::End
     }
 
+    /// The newest transaction of which everything lies before; 0 where there is none.
+    pub fn whole_versions(&self) -> i64 {
+        if self.is_end_of_version() { self.db_version.max(0) } else { (self.db_version - 1).max(0) }
+    }
+
     /// Bytes that sort as the cursors do.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(17);

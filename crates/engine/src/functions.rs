@@ -13,11 +13,15 @@ type Body = fn(&Rc<Engine>, &Call<'_>) -> Result<Output<'static>>;
 /// which it calls deterministic though their results change. What triggers call must be usable where the schema is not
 /// trusted.
 const FUNCTIONS: [(&str, i32, FunctionFlags, Body); 23] = [
-    ("crsql_as_crr", -1, FunctionFlags::DETERMINISTIC, schema::as_crr),
+    ("crsql_as_crr", -1, FunctionFlags::DETERMINISTIC, |engine, call| grown(engine, schema::as_crr(engine, call))),
     ("crsql_as_table", 1, FunctionFlags::NONE, schema::as_table),
     ("crsql_begin_alter", -1, FunctionFlags::DIRECTONLY, schema::begin_alter),
-    ("crsql_commit_alter", -1, FunctionFlags::DIRECTONLY, schema::commit_alter),
-    ("crsql_automigrate", -1, FunctionFlags::NONE, automigrate::automigrate),
+    ("crsql_commit_alter", -1, FunctionFlags::DIRECTONLY, |engine, call| {
+        grown(engine, schema::commit_alter(engine, call))
+    }),
+    ("crsql_automigrate", -1, FunctionFlags::NONE, |engine, call| {
+        grown(engine, automigrate::automigrate(engine, call))
+    }),
     ("crsql_config_get", 1, FunctionFlags::INNOCUOUS, config::config_get),
     ("crsql_config_set", 2, FunctionFlags::NONE, config::config_set),
     ("crsql_db_version", 0, FunctionFlags::INNOCUOUS, db_version),
@@ -46,6 +50,11 @@ pub(crate) fn register(engine: &Rc<Engine>) -> Result<()> {
         let engine = engine.clone();
         engine.connection.clone().create_function(name, *arguments, *flags, move |call| body(&engine, call))
     })
+}
+
+/// Tells those who wait for more of a schema that there is.
+fn grown(engine: &Rc<Engine>, result: Result<Output<'static>>) -> Result<Output<'static>> {
+    result.inspect(|_| engine.connection.schema_grew())
 }
 
 fn db_version(engine: &Rc<Engine>, _: &Call<'_>) -> Result<Output<'static>> {

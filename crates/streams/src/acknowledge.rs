@@ -1,10 +1,12 @@
 //! What a receipt means to the database whose stream it is about.
 
 use crate::arrivals;
+use crate::coverage;
 use crate::error::{Result, StreamError};
 use crate::identity::{Identity, Verdict};
 use crate::rows::{InboundRow, OutboundRow};
 use crate::snapshot::no_streams;
+use crate::tracked;
 use rejoin_bridge::Connection;
 use rejoin_change::{COUNTER_MAX, Cursor, SiteId};
 use rejoin_wire::Receipt;
@@ -54,6 +56,9 @@ pub(crate) fn acknowledge(connection: &Connection, mut row: OutboundRow, receipt
     } else {
         arrivals::forget_to(connection, row.remote, &row.acked)?;
     }
+    if moved && !row.is_filtered() {
+        tracked::sent(connection, row.remote, &row.acked)?;
+    }
     if moved || first_verified || row.last_error.is_some() {
         row.last_error = None;
         row.save(connection)?;
@@ -79,7 +84,8 @@ const CLAIMED_RUN_MAX: u64 = COUNTER_MAX as u64 / 2;
 /// backup from before its first stream, say). Then it has also lost work of its own that the remote no longer tells it.
 fn ask_for_everything(connection: &Connection, remote: SiteId) -> Result<()> {
     let Some(mut inbound) = InboundRow::find(connection, remote)? else { return Ok(()) };
-    (inbound.position, inbound.as_of) = (None, None);
+    coverage::forget(connection, remote)?;
+    (inbound.base, inbound.position, inbound.as_of) = (None, None, None);
     inbound.save(connection)
 }
 
@@ -130,6 +136,11 @@ pub(crate) fn verified_position(identity: &Identity, row: Option<&OutboundRow>, 
         let end = Cursor::end_of_version(as_of.head);
         if identity.verify(&end, &as_of.mark) == Verdict::Another {
             return Err(another_history(identity, receiver, "heard of the head", &end));
+        }
+    }
+    for position in receipt.ranges.iter().flat_map(|range| [&range.start, &range.end]) {
+        if identity.verify(&position.cursor, &position.mark) == Verdict::Another {
+            return Err(another_history(identity, receiver, "holds a range that ends at", &position.cursor));
         }
     }
     let claimed = claimed_position(identity, row, receipt)?;

@@ -83,7 +83,7 @@ pub(crate) fn record(
 
 /// The remote has acknowledged up to `cursor`: what lies there is never read again.
 pub(crate) fn forget_to(connection: &Connection, remote: SiteId, cursor: &Cursor) -> Result<()> {
-    let last = if cursor.is_end_of_version() { cursor.db_version } else { cursor.db_version - 1 };
+    let last = cursor.whole_versions();
     Ok(connection.cached(sql::DROP_ARRIVALS_TO)?.run(&[remote.as_bytes().into(), last.into()])?)
 }
 

@@ -10,7 +10,9 @@
 
 use crate::engine_facts;
 use crate::error::{Result, StreamError, atomically};
-use crate::rows::{self, damaged, has_bookkeeping};
+use crate::inbound::merge_staged;
+use crate::rows::{self, InboundRow, damaged, has_bookkeeping};
+use crate::snapshot::mark_tables;
 use crate::sql;
 use rejoin_bridge::{Connection, ValueRef};
 use rejoin_change::{Cursor, SiteId};
@@ -240,6 +242,11 @@ impl Remembered {
     }
 }
 
+/// A number of the bookkeeping, if it was ever written.
+pub(crate) fn read_meta(connection: &Connection, name: &str) -> Result<Option<i64>> {
+    Ok(connection.cached(sql::READ_META_NUMBER)?.query_row(&[name.into()], |row| Ok(row.column_i64(0)))?)
+}
+
 pub(crate) fn write_meta(connection: &Connection, name: &str, value: ValueRef<'_>) -> Result<()> {
     Ok(connection.cached(sql::WRITE_META)?.run(&[name.into(), value])?)
 }
@@ -266,6 +273,9 @@ pub(crate) fn reidentify(connection: &Connection) -> Result<SiteId> {
         if tables.has_tracked_peers {
             connection.execute(sql::FORGET_SENT_PEERS)?;
         }
+        for row in InboundRow::all(connection)? {
+            merge_staged(connection, &row)?;
+        }
         forget_positions(connection, former)?;
         Ok(site_id)
     })
@@ -284,6 +294,7 @@ fn forget_positions(connection: &Connection, former: SiteId) -> Result<()> {
     identity.witnessed = 0;
     write_meta(connection, "witnessed", 0.into())?;
     write_meta(connection, "floor_nonce", ValueRef::Null)?;
+    mark_tables(connection)?;
     let head = engine_facts::head(connection)?;
     let schema_version = engine_facts::schema_version(connection)?;
     connection.state(Remembered::default).has_own_epoch.set(false);

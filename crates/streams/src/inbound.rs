@@ -1,12 +1,16 @@
 use crate::acknowledge::verified_position;
 use crate::arrivals::{self, Transaction};
+use crate::coverage::Coverage;
 use crate::engine_facts;
 use crate::error::{Result, StreamError, atomically};
 use crate::identity::Identity;
-use crate::merge;
-use crate::options::OnGap;
+use crate::merge::{self, Merge};
+use crate::options::{OnGap, OnUnknown, Order};
+use crate::parking;
 use crate::rows::{InboundRow, OutboundRow};
 use crate::snapshot::no_streams;
+use crate::staging::Staging;
+use crate::tracked;
 use rejoin_bridge::Connection;
 use rejoin_change::{Cursor, SiteId};
 use rejoin_wire::{AsOf, Package, Receipt};
@@ -23,17 +27,17 @@ pub struct Inbound {
 pub struct Applied {
     /// Where the stream stands now: to be sent back, once the transaction is committed.
     pub receipt: Receipt,
-    /// Changes merged.
+    /// Changes in the package, where it was taken: merged, or staged until the rest of their transaction is here.
     pub changes: usize,
     /// What became of the package.
     pub outcome: Outcome,
 }
 
-/// What became of a package. Only `Merged` changes anything; after every other one the receipt tells the sender where to
+/// What became of a package. Only `Merged` takes anything of it; after every other one the receipt tells the sender where to
 /// go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It started where the stream stood, and was merged.
+    /// It was the next one (in any order: it was not here yet), and was merged, or staged until its transaction is whole.
     Merged,
     /// It ends at or before the position: it has been here.
     Duplicate,
@@ -60,7 +64,7 @@ impl Inbound {
         let transaction = Transaction::of_apply_on(&self.connection);
         let result = Package::decode(package)
             .map_err(|error| StreamError::unreadable("package", &error))
-            .and_then(|package| atomically(&self.connection, || self.apply_decoded(&package, transaction)));
+            .and_then(|package| atomically(&self.connection, || self.apply_decoded(package, transaction)));
         if let Err(error) = &result {
             self.note_error(error);
         }
@@ -69,43 +73,139 @@ impl Inbound {
 
     /// What to send back: where this stream stands.
     pub fn receipt(&self) -> Result<Receipt> {
-        Ok(self.row()?.receipt(engine_facts::site_id(&self.connection)?))
+        let row = self.row()?;
+        let coverage = Coverage::of(&self.connection, &row)?;
+        Ok(receipt_of(&row, &coverage, engine_facts::site_id(&self.connection)?))
     }
 
-    /// Where the stream stands; `None` before its first package.
+    /// Up to where everything has arrived, be it merged or staged; `None` before the first package.
     pub fn position(&self) -> Result<Option<Cursor>> {
         Ok(self.row()?.position.map(|position| position.cursor))
     }
 
-    fn apply_decoded(&self, package: &Package, transaction: Transaction) -> Result<Applied> {
+    /// Up to where everything has arrived and is merged; `None` before the first package.
+    pub fn last_seen(&self) -> Result<Option<Cursor>> {
+        let row = self.row()?;
+        row.cursor().map(|position| Staging::of(&self.connection, self.remote).merged_to(position)).transpose()
+    }
+
+    /// The stretches of the stream that are missing, each behind its first cursor and up to its second one: holes, and what
+    /// the remote is known to have told beyond. Only where packages may come in any order; else the position says it all.
+    pub fn needs(&self) -> Result<Vec<(Cursor, Cursor)>> {
+        let row = self.row()?;
+        if row.options.order == Order::Strict {
+            return Ok(Vec::new());
+        }
+        Ok(Coverage::of(&self.connection, &row)?.missing(row.since.as_ref(), row.as_of.map(|as_of| as_of.head)))
+    }
+
+    /// Bytes in the file of pieces that wait for the rest of their transaction or value.
+    pub fn staged_bytes(&self) -> Result<i64> {
+        Staging::of(&self.connection, self.remote).bytes()
+    }
+
+    /// How many changes wait because this schema lacks their table, column or shape of key, whichever stream brought them.
+    pub fn parked(&self) -> Result<i64> {
+        parking::parked(&self.connection)
+    }
+
+    /// Changes of tables that the stream does not take, and rows that were merged although they violate a CHECK
+    /// constraint, since the stream was made.
+    pub fn counts(&self) -> Result<(i64, i64)> {
+        let row = self.row()?;
+        Ok((row.dropped, row.violations))
+    }
+
+    fn apply_decoded(&self, mut package: Package, transaction: Transaction) -> Result<Applied> {
         let connection = &self.connection;
         let identity = Identity::load(connection)?.ok_or_else(no_streams)?;
-        self.check_names(&identity, package)?;
+        self.check_names(&identity, &package)?;
         if let Some(receipt) = &package.receipt {
             self.check_receipt_inside(&identity, receipt)?;
         }
+        for former in &package.former_ids {
+            self.take_over_from(*former)?;
+        }
         let mut row = self.row()?;
-        let outcome = judge(&row, package)?;
+        let mut coverage = Coverage::of(connection, &row)?;
+        let outcome = judge(&row, &coverage, &package)?;
+        let changes = package.changes.len();
         if outcome == Outcome::Merged {
-            if package.run != row.run {
-                arrivals::forget(connection, self.remote)?;
-            }
-            let before = engine_facts::head(connection)?;
-            if merge::merge(connection, package)? {
-                let after = engine_facts::head(connection)?;
-                arrivals::record(connection, self.remote, before, after, transaction)?;
-            }
-            row.take(package);
+            merge::check(&package)?;
+            row.dropped += keep_tables(&mut package, row.options.tables.as_deref());
+            self.take(&mut row, &mut coverage, &package, transaction)?;
+            row.applied = changes as i64;
         } else {
             row.applied = 0;
-            row.last_error = explain(&row, package, outcome);
-            if outcome == Outcome::Gap && row.on_gap == OnGap::Error {
-                return Err(StreamError::PeerMisbehaved(explain(&row, package, outcome).unwrap_or_default()));
+            row.last_error = explain(&row, &package, outcome);
+            if outcome == Outcome::Gap && row.options.on_gap == OnGap::Error {
+                return Err(StreamError::PeerMisbehaved(explain(&row, &package, outcome).unwrap_or_default()));
             }
         }
         row.save(connection)?;
-        let changes = if outcome == Outcome::Merged { package.changes.len() } else { 0 };
-        Ok(Applied { receipt: row.receipt(identity.site_id), changes, outcome })
+        let receipt = receipt_of(&row, &coverage, identity.site_id);
+        Ok(Applied { receipt, changes: row.applied as usize, outcome })
+    }
+
+    /// Merges or stages the package, and moves the position behind it.
+    fn take(
+        &self,
+        row: &mut InboundRow,
+        coverage: &mut Coverage,
+        package: &Package,
+        transaction: Transaction,
+    ) -> Result<()> {
+        let connection = &self.connection;
+        let staging = Staging::of(connection, self.remote);
+        // What shares this transaction's version with the package and did not come with it is not to be left out towards
+        // the remote.
+        let mut mixed = parking::merge_if_schema_changed(connection)?;
+        let begins_anew = package.run > row.run && package.run_start == package.since;
+        if package.run != row.run {
+            arrivals::forget(connection, self.remote)?;
+            mixed |= self.merge_staged(row)?;
+            row.run = package.run;
+            row.base = None;
+            *coverage = Coverage::anew(package.run_start.clone());
+        } else if row.base.is_none() {
+            *coverage = Coverage::anew(package.since.clone());
+        }
+        row.since = Some(package.since.clone());
+        coverage.add(&package.start, &package.end);
+        let before = engine_facts::head(connection)?;
+        let mut merge = Merge::new(connection, row.options.on_unknown, row.options.on_violation)?;
+        staging.take(package, coverage, row.options.atomic, &mut merge)?;
+        row.violations += merge.violations;
+        if merge.effective && !mixed {
+            let after = engine_facts::head(connection)?;
+            arrivals::record(connection, self.remote, before, after, transaction)?;
+        }
+        row.as_of = if begins_anew { Some(package.as_of) } else { newest(row.as_of, package.as_of) };
+        row.last_error = None;
+        coverage.save(connection, row)?;
+        if !package.filtered && row.options.tables.is_none() {
+            tracked::received(connection, self.remote, row.cursor())?;
+        }
+        Ok(())
+    }
+
+    /// The remote had another id before: nothing more comes under it, so what waits for the rest is merged as it is.
+    fn take_over_from(&self, former: SiteId) -> Result<()> {
+        let Some(mut row) = InboundRow::find(&self.connection, former)? else { return Ok(()) };
+        if former == self.remote || Staging::of(&self.connection, former).is_empty()? {
+            return Ok(());
+        }
+        self.merge_staged(&row)?;
+        row.last_error = Some(format!(
+            "{former} is a former id of {}, which goes on under its new one; drop this stream when nothing else uses it",
+            self.remote
+        ));
+        row.save(&self.connection)
+    }
+
+    /// Merges what is staged, complete or not, and parks what the tables refuse. True where something was news.
+    fn merge_staged(&self, row: &InboundRow) -> Result<bool> {
+        merge_staged(&self.connection, row)
     }
 
     fn check_names(&self, identity: &Identity, package: &Package) -> Result<()> {
@@ -163,7 +263,32 @@ impl Inbound {
     }
 }
 
+/// Merges what is staged of a remote whose run or stream ends. What the tables refuse waits with what they do not know.
+pub(crate) fn merge_staged(connection: &Connection, row: &InboundRow) -> Result<bool> {
+    let staging = Staging::of(connection, row.remote);
+    if staging.is_empty()? {
+        return Ok(false);
+    }
+    let merged = atomically(connection, || {
+        let mut merge = Merge::new(connection, OnUnknown::Park, row.options.on_violation)?;
+        staging.merge_everything(&mut merge)?;
+        Ok(merge.effective)
+    });
+    match merged {
+        Err(error) if !error.is_busy() => {
+            atomically(connection, || staging.merge_everything(&mut Merge::parking(connection)?))?;
+            Ok(false)
+        }
+        merged => merged,
+    }
+}
+
+fn receipt_of(row: &InboundRow, coverage: &Coverage, own_id: SiteId) -> Receipt {
+    Receipt { ranges: coverage.told(), ..row.receipt(own_id) }
+}
+
 impl InboundRow {
+    /// Without ranges.
     pub(crate) fn receipt(&self, own_id: SiteId) -> Receipt {
         Receipt {
             receiver: own_id,
@@ -171,55 +296,71 @@ impl InboundRow {
             run: self.run,
             position: self.position.clone(),
             as_of: self.as_of,
+            ranges: Vec::new(),
         }
     }
+}
 
-    fn take(&mut self, package: &Package) {
-        let begins_anew = package.run > self.run && package.run_start == package.since;
-        self.as_of = if begins_anew { Some(package.as_of) } else { newest(self.as_of, package.as_of) };
-        self.run = package.run;
-        self.position = Some(package.end.clone());
-        self.applied = package.changes.len() as i64;
-        self.last_error = None;
-    }
+/// Takes out what belongs to tables that the stream does not take. How many changes that were.
+fn keep_tables(package: &mut Package, tables: Option<&[String]>) -> i64 {
+    let Some(tables) = tables else { return 0 };
+    let before = package.changes.len();
+    package.changes.retain(|change| tables.iter().any(|table| table.eq_ignore_ascii_case(&change.table)));
+    (before - package.changes.len()) as i64
 }
 
 fn newest(known: Option<AsOf>, told: AsOf) -> Option<AsOf> {
     Some(known.filter(|known| known.head >= told.head).unwrap_or(told))
 }
 
-/// Whether the package is the next one of its stream.
-fn judge(row: &InboundRow, package: &Package) -> Result<Outcome> {
+/// Whether the package can be taken now.
+fn judge(row: &InboundRow, coverage: &Coverage, package: &Package) -> Result<Outcome> {
     let (start, end) = (&package.start, &package.end);
     if package.run < row.run {
         return Ok(Outcome::OldRun);
     }
     if package.run > row.run {
-        let follows = package.start.cursor == package.run_start
+        let follows = start.cursor == package.run_start
             && (package.run_start == package.since || row.cursor().is_some_and(|position| start.cursor <= *position));
         return Ok(if follows { Outcome::Merged } else { Outcome::Gap });
     }
-    let Some(position) = &row.position else {
-        return Ok(if start.cursor == package.since { Outcome::Merged } else { Outcome::Gap });
-    };
-    for told in [start, end] {
-        if told.cursor == position.cursor && told.mark != position.mark && told.cursor.db_version > 0 {
+    for known in coverage.known() {
+        if [start, end].into_iter().any(|told| told.cursor == known.cursor && told.mark != known.mark)
+            && known.cursor.db_version > 0
+        {
             return Err(StreamError::remote(format!(
                 "the package of {} speaks of its position {}, which this database knows from another history of that \
                  database: the remote file is a copy, or was restored from a backup",
-                package.sender, told.cursor
+                package.sender, known.cursor
             )));
         }
     }
-    Ok(if start.cursor == position.cursor {
+    if row.options.order == Order::Any {
+        return Ok(judge_in_any_order(coverage, package));
+    }
+    let Some(position) = row.cursor() else {
+        return Ok(if start.cursor == package.since { Outcome::Merged } else { Outcome::Gap });
+    };
+    Ok(if start.cursor == *position {
         Outcome::Merged
-    } else if end.cursor <= position.cursor {
+    } else if end.cursor <= *position {
         Outcome::Duplicate
-    } else if start.cursor > position.cursor {
+    } else if start.cursor > *position {
         Outcome::Gap
     } else {
         Outcome::Overlap
     })
+}
+
+/// Everything is taken that is not here yet, as long as not too many holes are left.
+fn judge_in_any_order(coverage: &Coverage, package: &Package) -> Outcome {
+    let (start, end) = (&package.start, &package.end);
+    if start.cursor < end.cursor && coverage.covers(&start.cursor, &end.cursor) {
+        return Outcome::Duplicate;
+    }
+    let mut with_it = coverage.clone();
+    with_it.add(start, end);
+    if with_it.has_too_many_holes() { Outcome::Gap } else { Outcome::Merged }
 }
 
 /// What the stream is waiting for, where a package was not the next one.

@@ -13,6 +13,8 @@
 mod acknowledge;
 mod arrivals;
 mod change_store;
+mod checks;
+mod coverage;
 mod engine_facts;
 mod error;
 mod identity;
@@ -20,18 +22,23 @@ mod inbound;
 mod merge;
 mod options;
 mod outbound;
+mod parking;
 mod read;
 mod rows;
 mod snapshot;
 mod sql;
+mod staging;
 mod streams;
 mod surface;
+mod tracked;
 
 pub use acknowledge::Acknowledged;
 pub use change_store::Store;
 pub use error::{Side, StreamError};
 pub use inbound::{Applied, Inbound, Outcome};
-pub use options::{InboundOptions, OnGap, OutboundOptions, PACKAGE_BYTES_DEFAULT, Since};
+pub use options::{
+    Atomic, InboundOptions, OnGap, OnUnknown, OnViolation, Order, OutboundOptions, PACKAGE_BYTES_DEFAULT, Since,
+};
 pub use outbound::{Outbound, OutboundPosition, Produced};
 pub use streams::{Direction, StreamStatus, Streams};
 pub use surface::register;

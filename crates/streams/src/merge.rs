@@ -1,51 +1,198 @@
-//! A package's changes into `crsql_changes`: everything is checked before SQLite sees it, and a refusal says which cell
-//! it is about.
+//! A package's changes into the tables: everything is checked before SQLite sees it, and a refusal says which cell it is
+//! about.
 
 use crate::change_store;
+use crate::checks::{IgnoredChecks, has_checks};
 use crate::engine_facts::{self, TableShape};
 use crate::error::{Result, StreamError};
+use crate::options::{OnUnknown, OnViolation};
+use crate::parking;
 use crate::sql;
+use crate::staging::behind_value;
 use rejoin_bridge::{self as bridge, Connection, ValueRef};
-use rejoin_change::{COUNTER_MAX, Change, SENTINEL, Value};
+use rejoin_change::{COUNTER_MAX, Change, ChangeStore, SENTINEL, Value};
 use rejoin_wire::Package;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-/// Merges all or fails; runs inside an atomic body. The changes get this transaction's version and its next seqs, so
-/// that no remote's numbers reach this database's. False where nothing of it was news.
-pub(crate) fn merge(connection: &Connection, package: &Package) -> Result<bool> {
-    check(connection, package)?;
-    if package.changes.is_empty() {
-        return Ok(false);
-    }
-    match change_store::store(connection) {
-        Some(store) => match store.merge(&package.changes) {
-            Ok(effective) => Ok(effective > 0),
-            Err(failure) => Err(refused(&package.changes[failure.changes], failure.error)),
-        },
-        None => merge_by_sql(connection, package),
-    }
+/// Changes on their way into the tables. The changes get this transaction's version and its next seqs, so that no
+/// remote's numbers reach this database's. Used inside an atomic body: it merges all or fails.
+pub(crate) struct Merge<'c> {
+    connection: &'c Connection,
+    on_unknown: OnUnknown,
+    on_violation: OnViolation,
+    only_parks: bool,
+    shapes: HashMap<Arc<str>, Option<TableShape>>,
+    /// The changes of the last row, of which more may follow: a row is merged at once, so that its CHECKs see all of it.
+    pending: Vec<Change>,
+    /// Something was news.
+    pub effective: bool,
+    /// Rows merged although they violate a CHECK constraint.
+    pub violations: i64,
+    /// While the original engine merges cell by cell, no CHECK can be judged.
+    _unchecked: Option<IgnoredChecks<'c>>,
 }
 
-fn merge_by_sql(connection: &Connection, package: &Package) -> Result<bool> {
-    let impacted_before = rows_impacted(connection)?;
-    let mut statement = connection.cached(&sql::merge_change())?;
-    for change in &package.changes {
-        statement
-            .run(&[
-                ValueRef::from(&*change.table),
-                change.key.as_bytes().into(),
-                ValueRef::from(&*change.column),
-                value(&change.value),
-                change.col_version.into(),
-                change.site_id.as_bytes().into(),
-                change.causal_length.into(),
-            ])
-            .map_err(|error| refused(std::slice::from_ref(change), error))?;
+impl<'c> Merge<'c> {
+    pub fn new(connection: &'c Connection, on_unknown: OnUnknown, on_violation: OnViolation) -> Result<Merge<'c>> {
+        let by_cell = change_store::store(connection).is_none();
+        let unchecked = (by_cell && has_checks(connection)?).then(|| IgnoredChecks::begin(connection)).transpose()?;
+        Ok(Merge {
+            connection,
+            on_unknown,
+            on_violation,
+            only_parks: false,
+            shapes: HashMap::new(),
+            pending: Vec::new(),
+            effective: false,
+            violations: 0,
+            _unchecked: unchecked,
+        })
     }
-    Ok(rows_impacted(connection)? != impacted_before)
+
+    /// One that keeps everything with what has no place here, because the tables have refused it.
+    pub fn parking(connection: &'c Connection) -> Result<Merge<'c>> {
+        let mut merge = Merge::new(connection, OnUnknown::Park, OnViolation::Stop)?;
+        merge.only_parks = true;
+        Ok(merge)
+    }
+
+    /// Merges changes in the order of the stream, save the last row's, which wait for more of it.
+    pub fn add(&mut self, changes: &[Change]) -> Result<()> {
+        let is_pending = |change: &Change, row: &Change| change.key == row.key && change.table == row.table;
+        let more = match self.pending.first() {
+            Some(row) => changes.iter().take_while(|change| is_pending(change, row)).count(),
+            None => 0,
+        };
+        self.pending.extend_from_slice(&changes[..more]);
+        let Some(last) = changes[more..].last() else { return Ok(()) };
+        let whole = changes.len() - changes.iter().rev().take_while(|change| is_pending(change, last)).count();
+        let whole = whole.max(more);
+        self.merge_pending()?;
+        self.merge(&changes[more..whole])?;
+        self.pending.extend_from_slice(&changes[whole..]);
+        Ok(())
+    }
+
+    /// As [`Merge::add`], for one change, which may be large.
+    pub fn add_one(&mut self, change: Change) -> Result<()> {
+        if self.pending.first().is_some_and(|row| row.key != change.key || row.table != change.table) {
+            self.merge_pending()?;
+        }
+        self.pending.push(change);
+        Ok(())
+    }
+
+    /// Merges what waits.
+    pub fn finish(&mut self) -> Result<()> {
+        self.merge_pending()
+    }
+
+    /// Merges changes behind which nothing follows.
+    pub fn add_whole(&mut self, changes: &[Change]) -> Result<()> {
+        self.merge_pending()?;
+        self.merge(changes)
+    }
+
+    fn merge_pending(&mut self) -> Result<()> {
+        let pending = std::mem::take(&mut self.pending);
+        self.merge(&pending)
+    }
+
+    fn merge(&mut self, changes: &[Change]) -> Result<()> {
+        if self.only_parks {
+            return changes.iter().try_for_each(|change| parking::park(self.connection, change));
+        }
+        let mut fitting: Option<Vec<Change>> = None;
+        for (place, change) in changes.iter().enumerate() {
+            match self.misfit(change)? {
+                None => {
+                    if let Some(fitting) = &mut fitting {
+                        fitting.push(change.clone());
+                    }
+                }
+                Some(misfit) if self.on_unknown == OnUnknown::Error => return Err(misfit.refusal(change)),
+                Some(_) => {
+                    fitting.get_or_insert_with(|| changes[..place].to_vec());
+                    parking::park(self.connection, change)?;
+                }
+            }
+        }
+        self.merge_fitting(fitting.as_deref().unwrap_or(changes))
+    }
+
+    /// Why the change has no place here, if so.
+    fn misfit(&mut self, change: &Change) -> Result<Option<Misfit>> {
+        if !self.shapes.contains_key(&change.table) {
+            let shape = engine_facts::table_shape(self.connection, &change.table)?;
+            self.shapes.insert(change.table.clone(), shape);
+        }
+        Ok(Misfit::of(self.shapes[&change.table].as_ref(), change))
+    }
+
+    fn merge_fitting(&mut self, changes: &[Change]) -> Result<()> {
+        match change_store::store(self.connection) {
+            _ if changes.is_empty() => Ok(()),
+            Some(store) => self.merge_by_store(&*store, changes),
+            None => self.merge_by_sql(changes),
+        }
+    }
+
+    fn merge_by_store(&mut self, store: &dyn ChangeStore<Error = bridge::Error>, changes: &[Change]) -> Result<()> {
+        let mut rest = changes;
+        loop {
+            let failure = match store.merge(rest) {
+                Ok(effective) => {
+                    self.effective |= effective > 0;
+                    return Ok(());
+                }
+                Err(failure) => failure,
+            };
+            let violates = failure.error.code == bridge::code::CONSTRAINT_CHECK;
+            if !violates || self.on_violation == OnViolation::Stop {
+                return Err(refused(&rest[failure.changes], failure.error));
+            }
+            // What lies before the row is merged; of the row itself nothing need be.
+            let row = &rest[failure.changes.start];
+            let of_row = |change: &&Change| change.key == row.key && change.table == row.table;
+            let start = failure.changes.start - rest[..failure.changes.start].iter().rev().take_while(of_row).count();
+            let end = start + rest[start..].iter().take_while(of_row).count();
+            let _unchecked = IgnoredChecks::begin(self.connection)?;
+            store.merge(&rest[start..end]).map_err(|failure| refused(&rest[start..end], failure.error))?;
+            self.effective = true;
+            self.violations += 1;
+            rest = &rest[end..];
+        }
+    }
+
+    fn merge_by_sql(&mut self, changes: &[Change]) -> Result<()> {
+        let impacted_before = rows_impacted(self.connection)?;
+        let sync_bit = sync_bit(self.connection)?;
+        let mut statement = self.connection.cached(&sql::merge_change())?;
+        for change in changes {
+            statement
+                .run(&[
+                    ValueRef::from(&*change.table),
+                    change.key.as_bytes().into(),
+                    ValueRef::from(&*change.column),
+                    value(&change.value),
+                    change.col_version.into(),
+                    change.site_id.as_bytes().into(),
+                    change.causal_length.into(),
+                ])
+                .map_err(|error| {
+                    // The original forgets to let local writes be recorded again.
+                    if let Err(error) = set_sync_bit(self.connection, sync_bit) {
+                        return error;
+                    }
+                    refused(std::slice::from_ref(change), error)
+                })?;
+        }
+        self.effective |= rows_impacted(self.connection)? != impacted_before;
+        Ok(())
+    }
 }
 
 /// Effective merges of this transaction, as the engine counts them.
@@ -54,8 +201,17 @@ fn rows_impacted(connection: &Connection) -> Result<i64> {
     Ok(impacted.unwrap_or(0))
 }
 
-fn check(connection: &Connection, package: &Package) -> Result<()> {
-    let mut shapes: HashMap<Arc<str>, TableShape> = HashMap::new();
+/// 1 while what is written is not recorded as a local write.
+fn sync_bit(connection: &Connection) -> Result<i64> {
+    Ok(connection.cached(sql::SYNC_BIT)?.query_row(&[], |row| Ok(row.column_i64(0)))?.unwrap_or(0))
+}
+
+fn set_sync_bit(connection: &Connection, bit: i64) -> Result<()> {
+    Ok(connection.cached(sql::SET_SYNC_BIT)?.query_row(&[bit.into()], |_| Ok(())).map(|_| ())?)
+}
+
+/// Checks what a package says of itself, before anything of it is kept: counters and the order of its changes.
+pub(crate) fn check(package: &Package) -> Result<()> {
     let mut before: Option<&Change> = None;
     for change in &package.changes {
         check_counters(change)?;
@@ -63,17 +219,12 @@ fn check(connection: &Connection, package: &Package) -> Result<()> {
             return Err(out_of_order(change));
         }
         before = Some(change);
-        if !shapes.contains_key(&change.table) {
-            let shape = engine_facts::table_shape(connection, &change.table)?.ok_or_else(|| unknown_table(change))?;
-            shapes.insert(change.table.clone(), shape);
-        }
-        check_shape(&shapes[&change.table], change)?;
     }
     if let (Some(first), Some(last)) = (package.changes.first(), before) {
         if first.cursor() <= package.start.cursor {
             return Err(out_of_order(first));
         }
-        if last.cursor() > package.end.cursor {
+        if last.cursor() > behind_value(&package.end.cursor) {
             return Err(out_of_order(last));
         }
     }
@@ -111,36 +262,49 @@ fn check_counters(change: &Change) -> Result<()> {
     )))
 }
 
-fn unknown_table(change: &Change) -> StreamError {
-    let column = if change.is_sentinel() { String::new() } else { format!(" (it changes column {})", change.column) };
-    StreamError::PeerIncompatible(format!(
-        "the package has a change for table {}{column}, which is not replicated in this database; create the table here \
-         and run SELECT crsql_as_crr('{}'), then apply the package again",
-        change.table,
-        change.table.replace('\'', "''")
-    ))
+/// Why a change has no place in this schema.
+pub(crate) enum Misfit {
+    Table,
+    /// The key has this many columns here.
+    Key(usize),
+    Column,
 }
 
-fn check_shape(shape: &TableShape, change: &Change) -> Result<()> {
-    if change.key.len() != shape.key_len {
-        return Err(StreamError::PeerIncompatible(format!(
-            "the package has a key of {} values for table {} (column {}), whose primary key has {} here; bring both \
-             schemas in line, then apply the package again",
-            change.key.len(),
-            change.table,
-            change.column,
-            shape.key_len
-        )));
+impl Misfit {
+    pub fn of(shape: Option<&TableShape>, change: &Change) -> Option<Misfit> {
+        let Some(shape) = shape else { return Some(Misfit::Table) };
+        if change.key.len() != shape.key_len {
+            return Some(Misfit::Key(shape.key_len));
+        }
+        // A deletion speaks of the whole row, whatever column it names.
+        let is_known = change.is_sentinel() || change.causal_length % 2 == 0 || shape.columns.contains(&*change.column);
+        (!is_known).then_some(Misfit::Column)
     }
-    // A deletion speaks of the whole row, whatever column it names.
-    if change.is_sentinel() || change.causal_length % 2 == 0 || shape.columns.contains(&*change.column) {
-        return Ok(());
+
+    fn refusal(&self, change: &Change) -> StreamError {
+        let Change { table, column, .. } = change;
+        StreamError::PeerIncompatible(match self {
+            Misfit::Table => {
+                let column =
+                    if change.is_sentinel() { String::new() } else { format!(" (it changes column {column})") };
+                format!(
+                    "the package has a change for table {table}{column}, which is not replicated in this database; \
+                     create the table here and run SELECT crsql_as_crr('{}'), then apply the package again",
+                    table.replace('\'', "''")
+                )
+            }
+            Misfit::Key(here) => format!(
+                "the package has a key of {} values for table {table} (column {column}), whose primary key has {here} \
+                 here; bring both schemas in line, then apply the package again",
+                change.key.len()
+            ),
+            Misfit::Column => format!(
+                "the package has a change for column {column} of table {table}, which that table lacks in this \
+                 database; add the column here between crsql_begin_alter and crsql_commit_alter, then apply the package \
+                 again"
+            ),
+        })
     }
-    Err(StreamError::PeerIncompatible(format!(
-        "the package has a change for column {} of table {}, which that table lacks in this database; add the column \
-         here between crsql_begin_alter and crsql_commit_alter, then apply the package again",
-        change.column, change.table
-    )))
 }
 
 /// SQLite's own words, with the cell that they are about, or the cells where several of a row were written together.
@@ -197,7 +361,7 @@ fn shortened(text: &str) -> String {
     }
 }
 
-fn value(value: &Value) -> ValueRef<'_> {
+pub(crate) fn value(value: &Value) -> ValueRef<'_> {
     match value {
         Value::Null => ValueRef::Null,
         Value::Integer(i) => ValueRef::Integer(*i),

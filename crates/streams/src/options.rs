@@ -10,6 +10,11 @@ pub struct OutboundOptions {
     pub exclude_sites: Vec<SiteId>,
     /// Only what was written in this database, under its present or a former id.
     pub local_only: bool,
+    /// Only these tables, compared without regard to the case of ASCII letters. `None` is all.
+    pub tables: Option<Vec<String>>,
+    /// Start where `crsql_tracked_peers` says that another sync layer had sent this remote everything, if that lies behind
+    /// `since`. Nothing proves it, so it is a promise of the caller's.
+    pub trust_tracked: bool,
     /// How packages are written.
     pub format: Format,
     /// Soft limit of one package before compression, in bytes: a single larger change makes a larger package. From 1 to
@@ -28,11 +33,63 @@ pub enum Since {
     Now,
 }
 
-/// How an inbound stream answers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What an inbound stream takes, and how it answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InboundOptions {
+    /// In what order packages may arrive.
+    pub order: Order,
+    /// What becomes visible together.
+    pub atomic: Atomic,
+    /// Changes of other tables are dropped and counted; compared without regard to the case of ASCII letters. `None` is
+    /// all.
+    pub tables: Option<Vec<String>>,
     /// What happens to a package that leaves a gap.
     pub on_gap: OnGap,
+    /// What happens to a change that this schema has no place for.
+    pub on_unknown: OnUnknown,
+    /// What happens to a row that violates a CHECK constraint.
+    pub on_violation: OnViolation,
+}
+
+/// In what order the packages of a stream may arrive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Each where the one before ended.
+    #[default]
+    Strict,
+    /// As they come; what is missing in between is tracked.
+    Any,
+}
+
+/// What becomes visible together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Atomic {
+    /// What is left of a remote transaction at reading, however many packages it took.
+    #[default]
+    Transaction,
+    /// What a package holds.
+    Package,
+}
+
+/// The answer to a change for a table, a column or a shape of key that this schema lacks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// It is kept, and merged when the schema has caught up.
+    #[default]
+    Park,
+    /// The package is refused.
+    Error,
+}
+
+/// The answer to a row that violates a CHECK constraint when a package is merged. The original engine cannot tell a
+/// lasting violation from a passing one, so `Accept` is what happens there, without counting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnViolation {
+    /// The package is refused.
+    #[default]
+    Stop,
+    /// The row is merged and counted.
+    Accept,
 }
 
 /// The answer to a package that starts behind the position of the stream.
@@ -51,6 +108,8 @@ impl Default for OutboundOptions {
             since: Since::Cursor(Cursor::BEGINNING),
             exclude_sites: Vec::new(),
             local_only: false,
+            tables: None,
+            trust_tracked: false,
             format: Format::Binary(Compression::Zstd),
             package_bytes_max: PACKAGE_BYTES_DEFAULT,
             package_changes_max: None,

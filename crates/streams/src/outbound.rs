@@ -102,6 +102,7 @@ impl Outbound {
             since: row.since.clone(),
             start: identity.position(start.clone()),
             ends_transaction: content.end.is_end_of_version(),
+            filtered: row.is_filtered(),
             end: identity.position(content.end),
             as_of: identity.as_of(snapshot.head),
             receipt: inbound.map(|row| row.receipt(identity.site_id)),
@@ -168,6 +169,5 @@ impl Outbound {
 
 /// A version of which a part is acknowledged counts.
 pub(crate) fn versions_behind(acked: &Cursor, head: i64) -> i64 {
-    let complete = if acked.is_end_of_version() { acked.db_version } else { acked.db_version - 1 };
-    (head - complete.max(0)).max(0)
+    (head - acked.whole_versions()).max(0)
 }

@@ -3,10 +3,12 @@
 use crate::engine_facts;
 use crate::error::{Result, StreamError, atomically};
 use crate::identity::Identity;
+use crate::parking;
 use crate::rows::OutboundRow;
 use crate::sql;
 use rejoin_bridge::{Connection, Statement};
 use rejoin_change::Cursor;
+use std::collections::HashSet;
 
 /// A read transaction, held while this lives, in which `head <= identity.witnessed`.
 ///
@@ -32,6 +34,7 @@ impl Snapshot {
         for _ in 0..ATTEMPTS_MAX {
             let snapshot = Snapshot::hold(connection)?;
             refuse_lost_versions(&snapshot)?;
+            refuse_remade_tables(connection, &snapshot)?;
             let schema_version = engine_facts::schema_version(connection)?;
             if snapshot.head <= snapshot.identity.witnessed && schema_version == snapshot.identity.schema_version {
                 return Ok(snapshot);
@@ -68,6 +71,48 @@ fn refuse_lost_versions(snapshot: &Snapshot) -> Result<()> {
     )))
 }
 
+/// A table that was read before, and whose clock was made anew since, has lost its history: others hold newer versions of
+/// its cells than this database does. The mark of a clock table is an empty partial index, which an ordinary change of the
+/// schema keeps, and a clock made anew lacks.
+fn refuse_remade_tables(connection: &Connection, snapshot: &Snapshot) -> Result<()> {
+    if snapshot.identity.schema_version == engine_facts::schema_version(connection)? {
+        return Ok(());
+    }
+    let Some(table) = unmarked_tables(connection)?.into_iter().find(|table| table.known) else { return Ok(()) };
+    let name = table.clock_table.strip_suffix(sql::CLOCK_SUFFIX).unwrap_or(&table.clock_table);
+    Err(StreamError::here(format!(
+        "the history of table {name} was given up (by crsql_as_table, or by other key columns) after others were told of \
+         it: its rows count as written anew, and lose against what others have"
+    )))
+}
+
+struct UnmarkedTable {
+    clock_table: String,
+    /// The streams have read it before.
+    known: bool,
+}
+
+fn unmarked_tables(connection: &Connection) -> Result<Vec<UnmarkedTable>> {
+    let read = |sql| -> Result<HashSet<String>> {
+        Ok(connection.cached(sql)?.query(&[], |row| Ok(row.column_text(0)))?.into_iter().collect())
+    };
+    let (marked, known) = (read(sql::TABLE_MARKS)?, read(sql::KNOWN_TABLES)?);
+    let tables = engine_facts::engine_tables(connection)?;
+    let unmarked = tables.clock_tables.iter().filter(|table| !marked.contains(*table));
+    Ok(unmarked.map(|table| UnmarkedTable { clock_table: table.clone(), known: known.contains(table) }).collect())
+}
+
+/// Lets every clock table be known again that is not known yet.
+pub(crate) fn mark_tables(connection: &Connection) -> Result<()> {
+    for UnmarkedTable { clock_table, known } in unmarked_tables(connection)? {
+        if !known {
+            connection.execute(&sql::mark_table(&clock_table))?;
+            connection.cached(sql::KNOW_TABLE)?.run(&[(&clock_table).into()])?;
+        }
+    }
+    Ok(())
+}
+
 fn refuse_where_nothing_lasts(connection: &Connection, head: i64) -> Result<()> {
     let why = if connection.is_readonly() {
         "the database is open for reading only; read the stream on a connection that may write"
@@ -97,13 +142,17 @@ fn said_when_busy(error: StreamError, head: i64) -> StreamError {
 
 fn raise_witness(connection: &Connection) -> Result<()> {
     atomically(connection, || {
+        parking::merge_if_schema_changed(connection)?;
         let mut identity = Identity::load(connection)?.ok_or_else(no_streams)?;
         let schema_version = engine_facts::schema_version(connection)?;
         if identity.schema_version != schema_version && identity.witnessed > 0 {
             resend_newest_version(connection, &identity)?;
         }
+        if identity.schema_version != schema_version || identity.witnessed == 0 {
+            mark_tables(connection)?;
+        }
         let head = engine_facts::head(connection)?;
-        identity.witness(connection, head, schema_version)
+        identity.witness(connection, head, engine_facts::schema_version(connection)?)
     })
 }
 

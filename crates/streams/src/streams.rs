@@ -1,14 +1,18 @@
 use crate::arrivals;
 use crate::change_store::{self, Store};
+use crate::coverage;
 use crate::engine_facts;
 use crate::error::{Result, StreamError, atomically};
 use crate::identity::{self, Identity};
-use crate::inbound::Inbound;
-use crate::options::{InboundOptions, OutboundOptions, Since};
+use crate::inbound::{Inbound, merge_staged};
+use crate::options::{InboundOptions, Order, OutboundOptions, Since};
 use crate::outbound::{Outbound, versions_behind};
+use crate::parking;
 use crate::rows::{InboundRow, OutboundRow, has_bookkeeping};
 use crate::snapshot::no_streams;
 use crate::sql;
+use crate::staging::Staging;
+use crate::tracked;
 use rejoin_bridge::Connection;
 use rejoin_change::{Cursor, SiteId};
 use rejoin_wire::limits;
@@ -34,6 +38,10 @@ pub struct StreamStatus {
     pub head: Option<i64>,
     /// Versions between position and head.
     pub behind: i64,
+    /// Bytes in the file of pieces that wait for the rest of their transaction or value. Inbound only.
+    pub staged_bytes: i64,
+    /// Changes that wait until the schema has a place for them, whichever stream brought them. Inbound only.
+    pub parked: i64,
     /// Why the last package or receipt was refused, or what the stream is waiting for.
     pub last_error: Option<String>,
     /// When the stream last did anything, in unix milliseconds.
@@ -78,8 +86,8 @@ impl Streams {
         change_store::store(&self.connection)
     }
 
-    /// Makes the outbound stream to a remote, or opens it again. With a wider filter than before (fewer exclusions, no
-    /// longer `local_only`, an earlier `since`) it starts its next run.
+    /// Makes the outbound stream to a remote, or opens it again. With a wider filter than before (more tables, fewer
+    /// exclusions, no longer `local_only`, an earlier `since`) it starts its next run.
     ///
     /// A stream that has a virtual table keeps the options of its CREATE; other ones are refused then.
     pub fn outbound(&self, remote: SiteId, options: &OutboundOptions) -> Result<Outbound> {
@@ -103,23 +111,47 @@ impl Streams {
             behind: versions_behind(&row.acked, head),
             position: Some(row.acked),
             head: Some(head),
+            staged_bytes: 0,
+            parked: 0,
             last_error: row.last_error,
             last_active_ms: row.last_active_ms,
         });
+        let parked = self.parked()?;
         let inbound = InboundRow::all(&self.connection)?.into_iter().map(|row| {
             let head = row.as_of.map(|as_of| as_of.head);
-            StreamStatus {
+            Ok(StreamStatus {
                 behind: head.zip(row.cursor()).map_or(0, |(head, cursor)| versions_behind(cursor, head)),
                 name: row.name,
                 direction: Direction::Inbound,
                 remote: row.remote,
                 position: row.position.map(|position| position.cursor),
                 head,
+                staged_bytes: Staging::of(&self.connection, row.remote).bytes()?,
+                parked,
                 last_error: row.last_error,
                 last_active_ms: row.last_active_ms,
-            }
+            })
         });
-        Ok(outbound.chain(inbound).collect())
+        outbound.map(Ok).chain(inbound).collect()
+    }
+
+    /// How many changes wait because this schema lacks their table, their column or their shape of key.
+    pub fn parked(&self) -> Result<i64> {
+        parking::parked(&self.connection)
+    }
+
+    /// Merges those parked changes that the schema has a place for by now, and returns how many. Streams do so by
+    /// themselves; this one says why the tables refuse, where they do.
+    pub fn merge_parked(&self) -> Result<i64> {
+        if self.parked()? == 0 {
+            return Ok(0);
+        }
+        atomically(&self.connection, || parking::merge_fitting(&self.connection)).map(|(merged, _)| merged)
+    }
+
+    /// Forgets parked changes, of one table or of all, and returns how many. They are not told again by themselves.
+    pub fn drop_parked(&self, table: Option<&str>) -> Result<i64> {
+        parking::drop_parked(&self.connection, table)
     }
 
     /// Gives this database a new site id, for a file that is a copy or was restored: for its peers it is a new database,
@@ -175,7 +207,7 @@ impl Streams {
         options: &OutboundOptions,
         known: Option<&OutboundRow>,
     ) -> Result<OutboundRow> {
-        let since = match (&options.since, known) {
+        let mut since = match (&options.since, known) {
             (Since::Cursor(cursor), _) => cursor.clone(),
             // Resolved once, when the stream was made.
             (Since::Now, Some(known)) if known.open => known.since.clone(),
@@ -184,6 +216,12 @@ impl Streams {
                 head => Cursor::end_of_version(head),
             },
         };
+        if options.trust_tracked && !known.is_some_and(|known| known.open) {
+            let guess = tracked::guess_sent(&self.connection, remote)?.unwrap_or(0).min(self.head()?);
+            since = since.max(if guess > 0 { Cursor::end_of_version(guess) } else { Cursor::BEGINNING });
+        } else if let (true, Some(known)) = (options.trust_tracked, known) {
+            since = known.since.clone();
+        }
         let mut exclude_sites = options.exclude_sites.clone();
         exclude_sites.sort();
         exclude_sites.dedup();
@@ -198,6 +236,7 @@ impl Streams {
             sent: None,
             exclude_sites,
             local_only: options.local_only,
+            tables: options.tables.as_deref().map(sorted_names),
             format: options.format,
             package_bytes_max: options.package_bytes_max,
             package_changes_max: options.package_changes_max,
@@ -211,6 +250,7 @@ impl Streams {
         self.check_remote(remote)?;
         self.make_bookkeeping()?;
         let connection = &self.connection;
+        let options = &InboundOptions { tables: options.tables.as_deref().map(sorted_names), ..options.clone() };
         let mut row = match InboundRow::find(connection, remote)? {
             Some(known) => known,
             None => InboundRow {
@@ -218,10 +258,14 @@ impl Streams {
                 name: None,
                 open: false,
                 run: 0,
+                since: None,
+                base: None,
                 position: None,
                 as_of: None,
                 applied: 0,
-                on_gap: options.on_gap,
+                dropped: 0,
+                violations: 0,
+                options: InboundOptions::default(),
                 last_error: None,
                 last_active_ms: None,
             },
@@ -229,13 +273,23 @@ impl Streams {
         match (row.open, &row.name, name) {
             (true, Some(first), Some(_)) => return Err(second_stream("inbound", "from", first, remote)),
             (true, Some(_), None) => return Ok(()),
-            (true, None, None) if row.on_gap == options.on_gap => return Ok(()),
+            (true, None, None) if row.options == *options => return Ok(()),
             _ => {}
         }
+        let takes_more = row.open && widens(row.options.tables.as_deref(), options.tables.as_deref());
         row.open = true;
         row.name = name.map(Into::into);
-        row.on_gap = options.on_gap;
-        atomically(connection, || row.save(connection))
+        row.options = options.clone();
+        atomically(connection, || {
+            // What was dropped so far is told once more only to a receiver that has nothing yet.
+            if takes_more || row.options.order == Order::Strict {
+                coverage::forget(connection, remote)?;
+            }
+            if takes_more {
+                (row.base, row.position) = (None, None);
+            }
+            row.save(connection)
+        })
     }
 
     fn check_remote(&self, remote: SiteId) -> Result<()> {
@@ -272,10 +326,14 @@ impl Streams {
 
     pub(crate) fn close_inbound(&self, remote: SiteId) -> Result<()> {
         atomically(&self.connection, || {
-            let Some(mut row) = InboundRow::find(&self.connection, remote)? else { return Ok(()) };
+            let connection = &self.connection;
+            let Some(mut row) = InboundRow::find(connection, remote)? else { return Ok(()) };
+            merge_staged(connection, &row)?;
+            coverage::forget(connection, remote)?;
             (row.open, row.name, row.last_error) = (false, None, None);
-            (row.position, row.as_of, row.applied) = (None, None, 0);
-            row.save(&self.connection)
+            (row.since, row.base, row.position, row.as_of) = (None, None, None, None);
+            (row.applied, row.dropped, row.violations) = (0, 0, 0);
+            row.save(connection)
         })
     }
 
@@ -331,6 +389,7 @@ impl OutboundRow {
         self.since == other.since
             && self.exclude_sites == other.exclude_sites
             && self.local_only == other.local_only
+            && self.tables == other.tables
             && self.format == other.format
             && self.package_bytes_max == other.package_bytes_max
             && self.package_changes_max == other.package_changes_max
@@ -340,8 +399,26 @@ impl OutboundRow {
     fn is_widened_by(&self, other: &OutboundRow) -> bool {
         (self.local_only && !other.local_only)
             || self.exclude_sites.iter().any(|site| !other.exclude_sites.contains(site))
+            || widens(self.tables.as_deref(), other.tables.as_deref())
             || other.since < self.since
     }
+}
+
+/// Whether `after` has a table that `before` leaves out. `None` is all.
+fn widens(before: Option<&[String]>, after: Option<&[String]>) -> bool {
+    match (before, after) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(before), Some(after)) => after.iter().any(|table| !before.contains(table)),
+    }
+}
+
+/// As they are kept and compared: in order, each once, ASCII letters in lower case.
+fn sorted_names(names: &[String]) -> Vec<String> {
+    let mut names: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 fn check_options(options: &OutboundOptions) -> Result<()> {

@@ -195,6 +195,9 @@ fn statement(chance: &mut Chance) -> String {
 
 #[test]
 fn packages_hold_what_crsql_changes_lists_whatever_was_written() {
+    if original().is_some() {
+        return; // It cannot track such names; conformance/tests/reading.rs compares with it.
+    }
     let folder = Folder::new();
     let mut chance = Chance::new();
     for round in 0..12 {

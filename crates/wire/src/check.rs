@@ -2,10 +2,10 @@ use crate::binary::bytes::{COUNTER_OUT_OF_RANGE, FORMER_IDS, check_cursor, count
 use crate::encode::bounded;
 use crate::error::{Result, WireError};
 use crate::limits::{
-    EXPANDED_BYTES_MAX, FORMER_IDS_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX, PACKAGE_CHANGES_MAX, VALUE_BYTES_MAX,
+    EXPANDED_BYTES_MAX, FORMER_IDS_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX, PACKAGE_CHANGES_MAX, RANGES_MAX, VALUE_BYTES_MAX,
 };
 use crate::size::size_bytes;
-use crate::{AsOf, Package, Position, Receipt};
+use crate::{AsOf, Package, Position, Range, Receipt};
 use rejoin_change::{Change, Value};
 
 /// Checks before writing what every reader will check: a package that nobody can read must not leave.
@@ -29,8 +29,19 @@ pub(crate) fn check_receipt(receipt: &Receipt) -> Result<()> {
     if let Some(Position { cursor, .. }) = &receipt.position {
         check_cursor(cursor).map_err(|what| WireError::Misuse { what })?;
     }
+    bounded(RANGES, receipt.ranges.len(), RANGES_MAX)?;
+    for cursor in receipt.ranges.iter().flat_map(|range| [&range.start.cursor, &range.end.cursor]) {
+        check_cursor(cursor).map_err(|what| WireError::Misuse { what })?;
+    }
+    require(ranges_rise(&receipt.ranges), RANGES_OUT_OF_ORDER)?;
     let head_fits = receipt.as_of.is_none_or(|AsOf { head, .. }| is_counter(head));
     require(counter(receipt.run).is_some() && head_fits, COUNTER_OUT_OF_RANGE)
+}
+
+/// Each range holds something, and lies behind the one before without touching it.
+pub(crate) fn ranges_rise(ranges: &[Range]) -> bool {
+    ranges.iter().all(|range| range.start.cursor < range.end.cursor)
+        && ranges.windows(2).all(|pair| pair[0].end.cursor < pair[1].start.cursor)
 }
 
 fn check_change(change: &Change) -> Result<()> {
@@ -72,5 +83,7 @@ pub(crate) const CHANGES: &str = "changes in a package";
 pub(crate) const KEY: &str = "bytes of a primary key";
 pub(crate) const NAME: &str = "bytes of a table or column name";
 pub(crate) const VALUE: &str = "bytes of a value";
+pub(crate) const RANGES: &str = "ranges in a receipt";
+pub(crate) const RANGES_OUT_OF_ORDER: &str = "the ranges of a receipt are empty, or not in order";
 pub(crate) const END_BEFORE_START: &str = "the package ends before it starts";
 pub(crate) const NOT_A_NUMBER: &str = "a real is not a number, which SQLite cannot store";

@@ -16,7 +16,7 @@ pub(crate) fn of_package(package: &Package) -> u32 {
     sum.position(&package.start);
     sum.position(&package.end);
     sum.as_of(&package.as_of);
-    sum.raw(&[u8::from(package.ends_transaction)]);
+    sum.raw(&[u8::from(package.ends_transaction), u8::from(package.filtered)]);
     sum.option(package.receipt.as_ref(), Sum::receipt);
     sum.number(package.changes.len() as i64);
     package.changes.iter().for_each(|change| sum.change(change));
@@ -86,6 +86,11 @@ impl Sum {
         self.number(receipt.run as i64);
         self.option(receipt.position.as_ref(), Sum::position);
         self.option(receipt.as_of.as_ref(), Sum::as_of);
+        self.number(receipt.ranges.len() as i64);
+        for range in &receipt.ranges {
+            self.position(&range.start);
+            self.position(&range.end);
+        }
     }
 
     fn change(&mut self, change: &Change) {

@@ -1,7 +1,7 @@
 use crate::error::{Result, WireError};
 use crate::limits::{CURSOR_TEXT_BYTES_MAX, PACKAGE_BYTES_MAX, PACKAGE_JSON_BYTES_MAX, RECEIPT_TEXT_BYTES_MAX};
 use crate::{Package, Position, Receipt, binary, json};
-use rejoin_change::{Cursor, SiteId};
+use rejoin_change::{Change, Cursor, SiteId};
 
 /// How the body of a binary package is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +108,16 @@ impl Receipt {
         bounded("bytes of a receipt", text.len(), RECEIPT_TEXT_BYTES_MAX)?;
         json::receipt::from_text(text)
     }
+}
+
+/// Changes without a package around them, for keeping them: what [`changes_from_bytes`] reads.
+pub fn changes_to_bytes(changes: &[Change]) -> Result<Vec<u8>> {
+    binary::package::encode_changes(changes)
+}
+
+/// Reads what [`changes_to_bytes`] wrote.
+pub fn changes_from_bytes(bytes: &[u8]) -> Result<Vec<Change>> {
+    binary::package::decode_changes(bytes)
 }
 
 /// Reads a cursor from JSON text: `[db_version, seq]`, or any other form of `docs/formats/cursor.md`.

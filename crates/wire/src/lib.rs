@@ -19,8 +19,10 @@ mod package;
 mod size;
 pub mod vlcn;
 
-pub use encode::{Compression, Encoded, Format, PackageHeader, cursor_from_text, cursor_to_text};
+pub use encode::{
+    Compression, Encoded, Format, PackageHeader, changes_from_bytes, changes_to_bytes, cursor_from_text, cursor_to_text,
+};
 pub use error::WireError;
 pub use message::Message;
-pub use package::{AsOf, Mark, Package, Position, Receipt};
+pub use package::{AsOf, Mark, Package, Position, Range, Receipt};
 pub use size::{change_overhead_bytes, change_size_bytes};

@@ -4,7 +4,7 @@
 pub const PACKAGE_BYTES_MAX: usize = 128 + HEAD_BYTES_MAX + BODY_BYTES_MAX;
 
 /// Bytes of a binary package's head: five cursors and the former ids, with room to spare.
-pub const HEAD_BYTES_MAX: usize = 5 * CURSOR_BYTES_MAX + 16 * FORMER_IDS_MAX + 1024;
+pub const HEAD_BYTES_MAX: usize = 5 * CURSOR_BYTES_MAX + 16 * FORMER_IDS_MAX + RANGES_BYTES_MAX + 1024;
 
 /// Bytes of one JSON package. Larger than [`PACKAGE_BYTES_MAX`], because escapes and base64 take room.
 pub const PACKAGE_JSON_BYTES_MAX: usize = 256 << 20;
@@ -45,9 +45,16 @@ pub const CURSOR_BYTES_MAX: usize = 16 + 1 + 2 * (KEY_BYTES_MAX + 2 * NAME_BYTES
 /// little around it.
 pub const CURSOR_TEXT_BYTES_MAX: usize = 6 * (KEY_BYTES_MAX + 2 * NAME_BYTES_MAX) + 8192;
 
+/// Ranges in one receipt: holes that a stream in any order keeps track of.
+pub const RANGES_MAX: usize = 64;
+
+/// Bytes of the ranges of one receipt in binary form. Where long keys would take more, a receiver names fewer ranges: its
+/// position is what counts.
+pub const RANGES_BYTES_MAX: usize = 128 << 10;
+
 /// Bytes of a receipt's text. Nearly every receipt has less than 600; the limit leaves room for a position behind the
 /// longest key, since a receipt that cannot be said would stop its stream for good.
-pub const RECEIPT_TEXT_BYTES_MAX: usize = CURSOR_TEXT_BYTES_MAX + 4096;
+pub const RECEIPT_TEXT_BYTES_MAX: usize = CURSOR_TEXT_BYTES_MAX + 6 * RANGES_BYTES_MAX + 128 * RANGES_MAX + 4096;
 
 /// Levels of nesting in JSON text that is skipped because nobody here knows its field.
 pub const JSON_DEPTH_MAX: usize = 32;

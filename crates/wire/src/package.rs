@@ -49,6 +49,8 @@ pub struct Package {
     pub as_of: AsOf,
     /// True where `end` is the end of a transaction.
     pub ends_transaction: bool,
+    /// True where the stream leaves something out (tables, authors), so that having all of it says nothing of the rest.
+    pub filtered: bool,
     /// The sender's latest receipt for the other direction.
     pub receipt: Option<Receipt>,
     /// In stream order. db_version and seq are the sender's.
@@ -68,4 +70,15 @@ pub struct Receipt {
     pub position: Option<Position>,
     /// The newest as-of among the packages applied.
     pub as_of: Option<AsOf>,
+    /// What has arrived behind `position`, where packages may come in any order: in order, none touching another.
+    pub ranges: Vec<Range>,
+}
+
+/// A stretch of a stream: what lies behind `start`, up to and including `end`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Range {
+    /// Behind this ...
+    pub start: Position,
+    /// ... up to and including this.
+    pub end: Position,
 }

@@ -3,7 +3,9 @@
 mod support;
 
 use proptest::prelude::*;
-use rejoin_wire::{Compression, Package, Receipt, cursor_from_text, cursor_to_text};
+use rejoin_wire::{
+    Compression, Package, Receipt, changes_from_bytes, changes_to_bytes, cursor_from_text, cursor_to_text,
+};
 use support::*;
 
 proptest! {
@@ -13,6 +15,12 @@ proptest! {
             let encoded = package.encode(format).unwrap();
             prop_assert_eq!(&Package::decode(encoded.as_bytes()).unwrap(), &package);
         }
+    }
+
+    #[test]
+    fn changes_come_back_unchanged_without_a_package(package in any_package()) {
+        let bytes = changes_to_bytes(&package.changes).unwrap();
+        prop_assert_eq!(changes_from_bytes(&bytes).unwrap(), package.changes);
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub fn table(name: &str) -> TableShape {
 
 pub fn receipt(receiver: SiteId, sender: SiteId, position: usize) -> Receipt {
     let position = (position > 0).then(|| Position { cursor: cursor(position), mark: Mark([0; 24]) });
-    Receipt { receiver, sender, run: 1, position, as_of: None }
+    Receipt { receiver, sender, run: 1, position, as_of: None, ranges: vec![] }
 }
 
 fn cursor(position: usize) -> Cursor {

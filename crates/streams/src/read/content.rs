@@ -33,7 +33,7 @@ pub(crate) fn read_content(
     let tables = Tables::of(connection)?;
     let state = State::of(&snapshot.identity, &tables);
     let filter = Filter::new(connection, snapshot, row, &tables)?;
-    let mut versions = Versions::new(connection, &tables, &filter, None, start);
+    let mut versions = Versions::new(connection, &tables, &filter, row.tables.as_deref(), start);
     versions.kept.look(&state, snapshot.identity.witnessed);
     let mut filling = Filling::new(connection, &tables, &filter, &state, row);
     let mut end = None;

@@ -1,7 +1,7 @@
 //! The words between the parentheses of CREATE VIRTUAL TABLE.
 
 use crate::error::{Result, StreamError};
-use crate::options::{InboundOptions, OnGap, OutboundOptions, Since};
+use crate::options::{Atomic, InboundOptions, OnGap, OnUnknown, OnViolation, Order, OutboundOptions, Since};
 use rejoin_change::{Cursor, SiteId};
 use rejoin_wire::{Compression, Format, cursor_from_text, limits};
 
@@ -16,6 +16,8 @@ pub(crate) fn outbound(arguments: &[&str]) -> Result<(SiteId, OutboundOptions)> 
             "since" => options.since = since(argument)?,
             "exclude_sites" => options.exclude_sites = sites(argument)?,
             "local_only" => options.local_only = argument.choice(&[("0", false), ("1", true)])?,
+            "tables" => options.tables = tables(argument)?,
+            "trust_tracked" => options.trust_tracked = argument.choice(&[("0", false), ("1", true)])?,
             "format" => json = argument.choice(&[("binary", false), ("json", true)])?,
             "compression" => {
                 compression = Some(argument.choice(&[("zstd", Compression::Zstd), ("none", Compression::None)])?);
@@ -39,41 +41,39 @@ pub(crate) fn inbound(arguments: &[&str]) -> Result<(SiteId, InboundOptions)> {
     for argument in &arguments {
         match argument.name {
             "on_gap" => options.on_gap = argument.choice(&[("receipt", OnGap::Receipt), ("error", OnGap::Error)])?,
-            // What happens anyway may be named.
-            "order" => argument.choice(&[("strict", ())])?,
-            "on_unknown" => argument.choice(&[("error", ())])?,
-            "on_violation" => argument.choice(&[("stop", ())])?,
+            "order" => options.order = argument.choice(&[("strict", Order::Strict), ("any", Order::Any)])?,
+            "atomic" => {
+                options.atomic =
+                    argument.choice(&[("transaction", Atomic::Transaction), ("package", Atomic::Package)])?;
+            }
+            "tables" => options.tables = tables(argument)?,
+            "on_unknown" => {
+                options.on_unknown = argument.choice(&[("park", OnUnknown::Park), ("error", OnUnknown::Error)])?;
+            }
+            "on_violation" => {
+                options.on_violation =
+                    argument.choice(&[("stop", OnViolation::Stop), ("accept", OnViolation::Accept)])?;
+            }
             _ => {}
         }
     }
     Ok((remote(&arguments)?, options))
 }
 
-/// A name that may stand there, and whether this version has it.
-type Known = (&'static str, bool);
-
-const OUTBOUND: &[Known] = &[
-    ("remote", true),
-    ("since", true),
-    ("exclude_sites", true),
-    ("local_only", true),
-    ("tables", false),
-    ("format", true),
-    ("compression", true),
-    ("package_bytes_max", true),
-    ("package_changes_max", true),
-    ("trust_tracked", false),
+const OUTBOUND: &[&str] = &[
+    "remote",
+    "since",
+    "exclude_sites",
+    "local_only",
+    "tables",
+    "format",
+    "compression",
+    "package_bytes_max",
+    "package_changes_max",
+    "trust_tracked",
 ];
 
-const INBOUND: &[Known] = &[
-    ("remote", true),
-    ("order", true),
-    ("atomic", false),
-    ("tables", false),
-    ("on_gap", true),
-    ("on_unknown", true),
-    ("on_violation", true),
-];
+const INBOUND: &[&str] = &["remote", "order", "atomic", "tables", "on_gap", "on_unknown", "on_violation"];
 
 struct Argument<'a> {
     name: &'static str,
@@ -88,7 +88,7 @@ enum Value {
     List(Vec<Value>),
 }
 
-fn split<'a>(arguments: &[&'a str], known: &[Known]) -> Result<Vec<Argument<'a>>> {
+fn split<'a>(arguments: &[&'a str], known: &[&'static str]) -> Result<Vec<Argument<'a>>> {
     let mut found: Vec<Argument<'a>> = Vec::new();
     for argument in arguments.iter().map(|argument| argument.trim()).filter(|argument| !argument.is_empty()) {
         let Some((name, raw)) = argument.split_once('=') else {
@@ -97,18 +97,12 @@ fn split<'a>(arguments: &[&'a str], known: &[Known]) -> Result<Vec<Argument<'a>>
             )));
         };
         let (name, raw) = (unquoted_name(name.trim()), raw.trim());
-        let Some((name, available)) = known.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name)) else {
-            let names: Vec<&str> = known.iter().filter(|(_, available)| *available).map(|(name, _)| *name).collect();
+        let Some(name) = known.iter().find(|known| known.eq_ignore_ascii_case(&name)) else {
             return Err(StreamError::Misuse(format!(
                 "there is no argument {name}; the arguments of this stream are {}",
-                names.join(", ")
+                known.join(", ")
             )));
         };
-        if !available {
-            return Err(StreamError::Misuse(format!(
-                "the argument {name} is not available in this version; leave it out"
-            )));
-        }
         if found.iter().any(|earlier| earlier.name == *name) {
             return Err(StreamError::Misuse(format!("the argument {name} is given twice; leave one out")));
         }
@@ -135,10 +129,7 @@ impl Argument<'_> {
         let found = self.value.text().and_then(|text| choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)));
         found.map(|(_, value)| *value).ok_or_else(|| {
             let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-            match names.as_slice() {
-                [only] => self.wrong(&format!("{only} in this version")),
-                _ => self.wrong(&names.join(" or ")),
-            }
+            self.wrong(&names.join(" or "))
         })
     }
 
@@ -198,6 +189,20 @@ fn sites(argument: &Argument<'_>) -> Result<Vec<SiteId>> {
     match &argument.value {
         Value::List(items) => items.iter().map(|item| item.site().ok_or_else(wrong)).collect(),
         one => one.site().map(|site| vec![site]).ok_or_else(wrong),
+    }
+}
+
+/// `all` stands for no filter; a name may be bare or quoted, one alone or a list.
+fn tables(argument: &Argument<'_>) -> Result<Option<Vec<String>>> {
+    let wrong = || argument.wrong("a list of names, as in [a, b] or ('a', 'b'), or all");
+    match &argument.value {
+        Value::List(items) => {
+            let names: Option<Vec<String>> = items.iter().map(|item| item.text().map(Into::into)).collect();
+            names.map(Some).ok_or_else(wrong)
+        }
+        Value::Text(text) if argument.raw.eq_ignore_ascii_case("all") && text.len() == 3 => Ok(None),
+        Value::Text(text) => Ok(Some(vec![text.clone()])),
+        Value::Blob(_) => Err(wrong()),
     }
 }
 
@@ -316,6 +321,8 @@ mod tests {
             "since = [5, 3]",
             "exclude_sites = [x'ffffffffffffffffffffffffffffffff']",
             "local_only = 1",
+            "tables = ('a]b', \"c,d\")",
+            "trust_tracked = 1",
             "format = binary",
             "compression = 'none'",
             "package_bytes_max = 1000",
@@ -325,6 +332,8 @@ mod tests {
             since: Since::Cursor(Cursor::end_of_pair(5, 3)),
             exclude_sites: vec![SiteId([0xff; 16])],
             local_only: true,
+            tables: Some(vec!["a]b".into(), "c,d".into()]),
+            trust_tracked: true,
             format: Format::Binary(Compression::None),
             package_bytes_max: 1000,
             package_changes_max: Some(7),
@@ -358,8 +367,11 @@ mod tests {
             ("since=yesterday", "the value of since is yesterday"),
             ("exclude_sites=[abc]", "the value of exclude_sites is [abc], and must be a list of site ids"),
             ("remote=x'00'", "the argument remote is given twice"),
-            ("tables=[t]", "the argument tables is not available in this version"),
-            ("trust_tracked=1", "the argument trust_tracked is not available in this version"),
+            (
+                "tables=[x'00']",
+                "the value of tables is [x'00'], and must be a list of names, as in [a, b] or ('a', 'b'), or all",
+            ),
+            ("trust_tracked=yes", "the value of trust_tracked is yes, and must be 0 or 1"),
             ("since='[0,0]", "the value of since cannot be read: '[0,0]"),
         ];
         for (argument, expected) in cases {
@@ -373,16 +385,29 @@ mod tests {
     #[test]
     fn an_inbound_stream_takes_what_describes_it() {
         let read = |more: &[&str]| inbound(&with_remote(more)).map(|(_, options)| options);
-        let named = ["order=strict", "on_unknown=error", "on_violation=stop", "on_gap=error"];
-        assert_eq!(read(&named).unwrap(), InboundOptions { on_gap: OnGap::Error });
+        let named = [
+            "order=any",
+            "atomic=package",
+            "tables=[t, \"U\"]",
+            "on_unknown=error",
+            "on_violation=accept",
+            "on_gap=error",
+        ];
+        let expected = InboundOptions {
+            order: Order::Any,
+            atomic: Atomic::Package,
+            tables: Some(vec!["t".into(), "U".into()]),
+            on_gap: OnGap::Error,
+            on_unknown: OnUnknown::Error,
+            on_violation: OnViolation::Accept,
+        };
+        assert_eq!(read(&named).unwrap(), expected);
         assert_eq!(read(&[]).unwrap(), InboundOptions::default());
         for (argument, expected) in [
-            ("atomic=package", "the argument atomic is not available in this version"),
-            ("atomic=transaction", "the argument atomic is not available in this version"),
-            ("tables=[t]", "the argument tables is not available in this version"),
-            ("order=any", "the value of order is any, and must be strict in this version"),
-            ("on_unknown=park", "the value of on_unknown is park, and must be error in this version"),
-            ("on_violation=accept", "the value of on_violation is accept, and must be stop in this version"),
+            ("atomic=row", "the value of atomic is row, and must be transaction or package"),
+            ("order=none", "the value of order is none, and must be strict or any"),
+            ("on_unknown=drop", "the value of on_unknown is drop, and must be park or error"),
+            ("on_violation=fix", "the value of on_violation is fix, and must be stop or accept"),
             ("on_gap=maybe", "the value of on_gap is maybe, and must be receipt or error"),
             ("since=now", "there is no argument since"),
         ] {

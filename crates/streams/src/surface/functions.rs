@@ -7,12 +7,15 @@ use rejoin_wire::Encoded;
 /// One function: name, number of arguments, flags, body.
 type Function = (&'static str, i32, FunctionFlags, fn(&Call<'_>) -> Result<Output<'static>>);
 
-const FUNCTIONS: [Function; 5] = [
+const FUNCTIONS: [Function; 8] = [
     ("crsql_next", 1, FunctionFlags::DIRECTONLY, next),
     ("crsql_apply", 2, FunctionFlags::DIRECTONLY, apply),
     ("crsql_ack", 2, FunctionFlags::DIRECTONLY, ack),
     ("crsql_pending", 1, FunctionFlags::NONE, pending),
     ("crsql_reidentify", 0, FunctionFlags::DIRECTONLY, reidentify),
+    ("crsql_merge_parked", 0, FunctionFlags::DIRECTONLY, merge_parked),
+    ("crsql_drop_parked", 0, FunctionFlags::DIRECTONLY, drop_parked),
+    ("crsql_drop_parked", 1, FunctionFlags::DIRECTONLY, drop_parked),
 ];
 
 pub(super) fn register(connection: &Connection) -> bridge::Result<()> {
@@ -53,6 +56,22 @@ fn pending(call: &Call<'_>) -> Result<Output<'static>> {
 fn reidentify(call: &Call<'_>) -> Result<Output<'static>> {
     let site_id = Streams::of(call.connection())?.reidentify()?;
     Ok(site_id.as_bytes().to_vec().into())
+}
+
+/// `crsql_merge_parked()`: how many parked changes were merged.
+fn merge_parked(call: &Call<'_>) -> Result<Output<'static>> {
+    Ok(Output::Integer(Streams::of(call.connection())?.merge_parked()?))
+}
+
+/// `crsql_drop_parked()` or `crsql_drop_parked(table)`: how many parked changes were forgotten.
+fn drop_parked(call: &Call<'_>) -> Result<Output<'static>> {
+    let table = match call.len() {
+        0 => None,
+        _ => Some(call.arg(0).as_str().ok_or_else(|| {
+            StreamError::Misuse("the argument of crsql_drop_parked is the name of a table, as text".into())
+        })?),
+    };
+    Ok(Output::Integer(Streams::of(call.connection())?.drop_parked(table)?))
 }
 
 fn stream_name<'a>(call: &'a Call<'_>) -> Result<&'a str> {

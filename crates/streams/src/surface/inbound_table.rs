@@ -1,11 +1,13 @@
 use super::{arguments, given, package_value, refuse_other_schemas};
 use crate::error::StreamError;
 use crate::inbound::Inbound;
+use crate::rows::InboundRow;
 use crate::streams::{Direction, Streams};
 use rejoin_bridge::{
     Columns, Connection, IndexInfo, Module, ModuleKind, Output, Result, Table, TableArgs, TableCursor, Update, ValueRef,
 };
 use rejoin_change::{Cursor, SiteId};
+use rejoin_wire::cursor_to_text;
 
 /// `crsql_inbound_stream`: always one row, which says where the stream stands; packages are inserted.
 pub(super) struct InboundModule;
@@ -27,8 +29,10 @@ impl Module for InboundModule {
 }
 
 const DECLARATION: &str = "CREATE TABLE stream(last_seen BLOB, receipt TEXT, applied INTEGER, needs TEXT,
- staged_bytes INTEGER, parked INTEGER, last_error TEXT, package HIDDEN)";
+ staged_bytes INTEGER, parked INTEGER, last_error TEXT, package HIDDEN, dropped INTEGER HIDDEN,
+ violations INTEGER HIDDEN)";
 const PACKAGE: usize = 7;
+const COLUMNS: usize = 10;
 
 pub(super) struct InboundTable {
     connection: Connection,
@@ -37,7 +41,7 @@ pub(super) struct InboundTable {
 
 impl InboundTable {
     fn insert(&self, columns: &Columns<'_>) -> crate::error::Result<i64> {
-        if (0..PACKAGE).any(|index| given(columns.get(index)).is_some()) {
+        if (0..COLUMNS).filter(|index| *index != PACKAGE).any(|index| given(columns.get(index)).is_some()) {
             return Err(StreamError::Misuse(
                 "an inbound stream takes packages only: INSERT INTO it (package) VALUES (…)".into(),
             ));
@@ -61,7 +65,7 @@ impl Table for InboundTable {
     }
 
     fn open(&self) -> Result<InboundCursor> {
-        Ok(InboundCursor { inbound: self.inbound(), row: [const { Output::Null }; PACKAGE], done: true })
+        Ok(InboundCursor { inbound: self.inbound(), row: None })
     }
 
     fn update(&self, change: &Update<'_>) -> Result<i64> {
@@ -89,41 +93,49 @@ impl Table for InboundTable {
     }
 }
 
+/// A JSON list of pairs of cursors: what is missing lies behind the first, up to and including the second.
+fn needs_text(needs: &[(Cursor, Cursor)]) -> String {
+    let pairs = needs.iter().map(|(after, until)| format!("[{},{}]", cursor_to_text(after), cursor_to_text(until)));
+    format!("[{}]", pairs.collect::<Vec<_>>().join(","))
+}
+
 pub(super) struct InboundCursor {
     inbound: Inbound,
-    row: [Output<'static>; PACKAGE],
-    done: bool,
+    /// The row, as it was when the scan began; `None` behind it.
+    row: Option<InboundRow>,
 }
 
 impl TableCursor for InboundCursor {
     fn filter(&mut self, _: i32, _: &str, _: &[ValueRef<'_>]) -> Result<()> {
-        let row = self.inbound.row()?;
-        let receipt = self.inbound.receipt()?;
-        self.row = [
-            row.cursor().map(Cursor::to_bytes).into(),
-            receipt.to_text().into(),
-            row.applied.into(),
-            // Packages are taken in order only, so nothing behind the position is ever held.
-            "[]".into(),
-            0.into(),
-            0.into(),
-            row.last_error.into(),
-        ];
-        self.done = false;
+        self.row = Some(self.inbound.row()?);
         Ok(())
     }
 
     fn next(&mut self) -> Result<()> {
-        self.done = true;
+        self.row = None;
         Ok(())
     }
 
     fn eof(&self) -> bool {
-        self.done
+        self.row.is_none()
     }
 
+    /// Only what is asked for is looked up: a program asks for the receipt behind every package.
     fn column(&self, index: i32) -> Result<Output<'_>> {
-        Ok(usize::try_from(index).ok().and_then(|index| self.row.get(index)).cloned().unwrap_or(Output::Null))
+        let Some(row) = &self.row else { return Ok(Output::Null) };
+        let inbound = &self.inbound;
+        Ok(match index {
+            0 => inbound.last_seen()?.as_ref().map(Cursor::to_bytes).into(),
+            1 => inbound.receipt()?.to_text().into(),
+            2 => row.applied.into(),
+            3 => needs_text(&inbound.needs()?).into(),
+            4 => inbound.staged_bytes()?.into(),
+            5 => inbound.parked()?.into(),
+            6 => row.last_error.clone().into(),
+            8 => row.dropped.into(),
+            9 => row.violations.into(),
+            _ => Output::Null,
+        })
     }
 
     fn rowid(&self) -> Result<i64> {

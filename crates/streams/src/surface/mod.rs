@@ -9,6 +9,7 @@ mod streams_table;
 
 use crate::change_store::{self, Store};
 use crate::error::{Result, StreamError};
+use crate::parking;
 use rejoin_bridge::{self as bridge, Connection, TableArgs, ValueRef};
 use rejoin_change::Cursor;
 use rejoin_wire::{Receipt, cursor_from_text};
@@ -27,6 +28,7 @@ pub fn register(connection: &Connection, store: Option<Store>) -> bridge::Result
         connection.create_module(name, inbound_table::InboundModule)?;
     }
     connection.create_module("crsql_streams", streams_table::StreamsModule)?;
+    connection.observe_schema(|connection| Ok(parking::merge_if_schema_changed(connection).map(|_| ())?));
     functions::register(connection)
 }
 

@@ -85,8 +85,8 @@ impl TableCursor for StreamsCursor {
             3 => row.position.as_ref().map(Cursor::to_string).into(),
             4 => row.head.map(|head| Cursor::end_of_version(head).to_string()).into(),
             5 => row.behind.into(),
-            // Nothing is staged or parked in this version.
-            6 | 7 => 0.into(),
+            6 => row.staged_bytes.into(),
+            7 => row.parked.into(),
             8 => row.last_error.clone().into(),
             _ => row.last_active_ms.into(),
         })

@@ -18,6 +18,11 @@ pub const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY NO
  CREATE TABLE IF NOT EXISTS u(k TEXT PRIMARY KEY NOT NULL, v);
  SELECT crsql_as_crr('t'); SELECT crsql_as_crr('u');";
 
+/// The original cr-sqlite, where the tests are to run on it: the library that `REJOIN_ORIGINAL` names.
+pub fn original() -> Option<PathBuf> {
+    std::env::var_os("REJOIN_ORIGINAL").map(PathBuf::from)
+}
+
 impl Database {
     /// Opens a file, and makes the two tables where they are missing.
     pub fn open(path: &Path) -> Database {
@@ -27,14 +32,21 @@ impl Database {
     }
 
     pub fn open_bare(path: &Path) -> Database {
+        let original = original();
         let (host, connection) = linked::open(
             |connection| {
+                if original.is_some() {
+                    return rejoin_streams::register(connection, None);
+                }
                 rejoin_engine::register(connection)?;
                 rejoin_streams::register(connection, rejoin_engine::change_store(connection))
             },
             || rusqlite::Connection::open(path),
         )
         .expect("the database opens");
+        if let Some(library) = original {
+            rejoin_bench_original::load(&host, &library).expect("the original loads");
+        }
         host.execute_batch("PRAGMA journal_mode = wal; PRAGMA synchronous = off").expect("pragmas are taken");
         Database { host, connection, path: path.into() }
     }
@@ -53,6 +65,9 @@ impl Database {
 
     pub fn close(self) {
         drop(self.connection);
+        if original().is_some() {
+            return rejoin_bench_original::finish(self.host).expect("the original lets go");
+        }
         self.host.close().expect("sqlite3_close succeeds");
     }
 

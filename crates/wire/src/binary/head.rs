@@ -1,7 +1,8 @@
 use super::bytes::{Reader, push_cursor, push_site_ids, push_varint};
-use crate::check::END_BEFORE_START;
+use crate::check::{END_BEFORE_START, RANGES, RANGES_OUT_OF_ORDER, ranges_rise};
 use crate::error::Result;
-use crate::{AsOf, Mark, Package, Position, Receipt};
+use crate::limits::RANGES_MAX;
+use crate::{AsOf, Mark, Package, Position, Range, Receipt};
 use rejoin_change::{Cursor, SiteId};
 
 /// The part of a package between its fixed header and its changes. Never compressed: marks are random, and a reader
@@ -51,6 +52,11 @@ pub(crate) fn push_receipt(out: &mut Vec<u8>, receipt: &Receipt) {
     push_varint(out, receipt.run);
     push_option(out, receipt.position.as_ref(), push_position);
     push_option(out, receipt.as_of.as_ref(), push_as_of);
+    push_varint(out, receipt.ranges.len() as u64);
+    for range in &receipt.ranges {
+        push_position(out, &range.start);
+        push_position(out, &range.end);
+    }
 }
 
 pub(crate) fn read_receipt(reader: &mut Reader<'_>) -> Result<Receipt> {
@@ -60,7 +66,16 @@ pub(crate) fn read_receipt(reader: &mut Reader<'_>) -> Result<Receipt> {
         run: reader.counter()? as u64,
         position: read_option(reader, read_position)?,
         as_of: read_option(reader, read_as_of)?,
+        ranges: read_ranges(reader)?,
     })
+}
+
+fn read_ranges(reader: &mut Reader<'_>) -> Result<Vec<Range>> {
+    let count = reader.length(RANGES, RANGES_MAX)?;
+    let ranges: Vec<Range> = (0..count)
+        .map(|_| Ok(Range { start: read_position(reader)?, end: read_position(reader)? }))
+        .collect::<Result<_>>()?;
+    ranges_rise(&ranges).then_some(ranges).ok_or_else(|| reader.malformed(RANGES_OUT_OF_ORDER))
 }
 
 fn push_position(out: &mut Vec<u8>, position: &Position) {

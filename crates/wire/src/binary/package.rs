@@ -7,7 +7,7 @@ use crate::encode::{Compression, PackageHeader, bounded};
 use crate::error::{Result, WireError};
 use crate::limits::{BODY_BYTES_MAX, HEAD_BYTES_MAX, PACKAGE_CHANGES_MAX};
 use crate::{Package, binary::bytes::COUNTER_OUT_OF_RANGE, binary::bytes::counter};
-use rejoin_change::SiteId;
+use rejoin_change::{Change, SiteId};
 
 /// The first byte is no start of UTF-8 text, so that a binary package is never taken for a JSON one.
 pub(crate) const MAGIC: [u8; 4] = *b"\x89rjp";
@@ -30,7 +30,8 @@ pub(crate) fn encode(package: &Package, compression: Compression) -> Result<Vec<
     out.extend_from_slice(&MAGIC);
     out.push(FORMAT_VERSION);
     out.push(if compressed.is_some() { BODY_ZSTD } else { BODY_PLAIN });
-    out.push(if package.ends_transaction { FLAG_ENDS_TRANSACTION } else { 0 });
+    let flags = [(package.ends_transaction, FLAG_ENDS_TRANSACTION), (package.filtered, FLAG_FILTERED)];
+    out.push(flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag).sum());
     out.push(0);
     out.extend_from_slice(&[0; 4]); // the checksum, known at the end
     for size in [head.len(), stored.len(), body.len(), package.changes.len()] {
@@ -70,9 +71,33 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Package> {
         end,
         as_of,
         ends_transaction: header.ends_transaction,
+        filtered: header.filtered,
         receipt,
         changes: read_changes(body, header.changes)?,
     })
+}
+
+/// Changes alone, as the body of a package holds them: their count, the length of the body, and the body, compressed.
+pub(crate) fn encode_changes(changes: &[Change]) -> Result<Vec<u8>> {
+    bounded(CHANGES, changes.len(), PACKAGE_CHANGES_MAX)?;
+    let mut body = Vec::new();
+    push_changes(&mut body, changes);
+    bounded(BODY, body.len(), BODY_BYTES_MAX)?;
+    let compressed = compress(&body);
+    let mut out = vec![if compressed.is_some() { BODY_ZSTD } else { BODY_PLAIN }];
+    out.extend_from_slice(&(changes.len() as u32).to_be_bytes());
+    out.extend_from_slice(&(body.len() as u32).to_be_bytes());
+    out.extend_from_slice(compressed.as_deref().unwrap_or(&body));
+    Ok(out)
+}
+
+pub(crate) fn decode_changes(bytes: &[u8]) -> Result<Vec<Change>> {
+    let mut reader = Reader::new(bytes);
+    let compressed = reader.byte()? == BODY_ZSTD;
+    let count = read_size(&mut reader, CHANGES, PACKAGE_CHANGES_MAX)?;
+    let body_bytes = read_size(&mut reader, BODY, BODY_BYTES_MAX)?;
+    let stored = &bytes[CHANGES_HEADER_BYTES..];
+    if compressed { read_changes(&decompress(stored, body_bytes)?, count) } else { read_changes(stored, count) }
 }
 
 pub(crate) fn peek(bytes: &[u8]) -> Result<PackageHeader> {
@@ -90,6 +115,7 @@ pub(crate) fn peek(bytes: &[u8]) -> Result<PackageHeader> {
 struct Header {
     compressed: bool,
     ends_transaction: bool,
+    filtered: bool,
     head_bytes: usize,
     stored_bytes: usize,
     body_bytes: usize,
@@ -133,14 +159,15 @@ fn read_header(reader: &mut Reader<'_>) -> Result<Header> {
         BODY_ZSTD => true,
         _ => return Err(reader.malformed("the body is compressed in an unknown way")),
     };
-    let ends_transaction = match reader.array()? {
-        [flags, 0] if flags & !FLAG_ENDS_TRANSACTION == 0 => flags == FLAG_ENDS_TRANSACTION,
+    let flags = match reader.array()? {
+        [flags, 0] if flags & !(FLAG_ENDS_TRANSACTION | FLAG_FILTERED) == 0 => flags,
         _ => return Err(reader.malformed("an unknown flag is set")),
     };
     reader.take(4)?; // the checksum
     Ok(Header {
         compressed,
-        ends_transaction,
+        ends_transaction: flags & FLAG_ENDS_TRANSACTION != 0,
+        filtered: flags & FLAG_FILTERED != 0,
         head_bytes: read_size(reader, HEAD, HEAD_BYTES_MAX)?,
         stored_bytes: read_size(reader, "bytes of a package's stored body", BODY_BYTES_MAX)?,
         body_bytes: read_size(reader, BODY, BODY_BYTES_MAX)?,
@@ -171,9 +198,11 @@ fn checksum(package: &[u8]) -> u32 {
 
 const FORMAT_VERSION: u8 = 1;
 const HEADER_BYTES: usize = 68;
+const CHANGES_HEADER_BYTES: usize = 9;
 const CHECKSUM_AT: usize = 8;
 const BODY_PLAIN: u8 = 0;
 const BODY_ZSTD: u8 = 1;
 const FLAG_ENDS_TRANSACTION: u8 = 1;
+const FLAG_FILTERED: u8 = 2;
 const HEAD: &str = "bytes of a package's head";
 const BODY: &str = "bytes of a package's body";

@@ -29,6 +29,7 @@ pub(crate) fn encode(package: &Package) -> Result<String> {
         write_position(out.name("end"), &package.end);
         write_as_of(out.name("as_of"), &package.as_of);
         out.name("ends_transaction").bool(package.ends_transaction);
+        out.name("filtered").bool(package.filtered);
         out.name("receipt").option(package.receipt.as_ref(), write_receipt);
         out.name("changes").array(|out| package.changes.iter().for_each(|change| write_change(out, change)));
         out.name("checksum").hex(&checksum::of_package(package).to_be_bytes());
@@ -49,7 +50,8 @@ fn read_package(reader: &mut Reader<'_>) -> Result<Package> {
     let (mut sender, mut receiver, mut former_ids) = (Field::new(), Field::new(), Field::new());
     let (mut run, mut run_start, mut since) = (Field::new(), Field::new(), Field::new());
     let (mut start, mut end, mut as_of) = (Field::new(), Field::new(), Field::new());
-    let (mut ends_transaction, mut receipt, mut changes) = (Field::new(), Field::new(), Field::new());
+    let (mut ends_transaction, mut filtered) = (Field::new(), Field::new());
+    let (mut receipt, mut changes) = (Field::new(), Field::new());
     reader.object(|reader, name| match name {
         "rejoin_package" => version.read(reader, |reader| read_version(reader, FORMAT_VERSION)),
         "sender" => sender.read(reader, Reader::site_id),
@@ -62,6 +64,7 @@ fn read_package(reader: &mut Reader<'_>) -> Result<Package> {
         "end" => end.read(reader, read_position),
         "as_of" => as_of.read(reader, read_as_of),
         "ends_transaction" => ends_transaction.read(reader, Reader::bool),
+        "filtered" => filtered.read(reader, Reader::bool),
         "receipt" => receipt.read(reader, |reader| reader.option(read_receipt)),
         "changes" => changes.read(reader, read_changes),
         "checksum" => checksum.read(reader, Reader::hex),
@@ -79,6 +82,7 @@ fn read_package(reader: &mut Reader<'_>) -> Result<Package> {
         end: end.required(reader, "the package's field end is missing")?,
         as_of: as_of.required(reader, "the package's field as_of is missing")?,
         ends_transaction: ends_transaction.required(reader, "the package's field ends_transaction is missing")?,
+        filtered: filtered.required(reader, "the package's field filtered is missing")?,
         receipt: receipt.required(reader, "the package's field receipt is missing")?,
         changes: changes.required(reader, "the package's field changes is missing")?,
     };

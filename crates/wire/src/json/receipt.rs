@@ -1,8 +1,11 @@
 use super::cursor::{read_cursor, write_cursor};
 use super::reader::{Field, Reader, UNKNOWN_FIELD};
 use super::writer::Writer;
+use crate::check::{RANGES, RANGES_OUT_OF_ORDER, ranges_rise};
+use crate::encode::bounded;
 use crate::error::{Result, WireError};
-use crate::{AsOf, Mark, Position, Receipt, checksum};
+use crate::limits::RANGES_MAX;
+use crate::{AsOf, Mark, Position, Range, Receipt, checksum};
 
 pub(crate) fn to_text(receipt: &Receipt) -> String {
     let mut out = Writer::new();
@@ -26,6 +29,7 @@ pub(crate) fn write_receipt(out: &mut Writer, receipt: &Receipt) {
         out.name("run").integer(receipt.run as i64);
         out.name("position").option(receipt.position.as_ref(), write_position);
         out.name("as_of").option(receipt.as_of.as_ref(), write_as_of);
+        out.name("ranges").array(|out| receipt.ranges.iter().for_each(|range| write_range(out, range)));
         out.name("checksum").hex(&checksum::of_receipt(receipt).to_be_bytes());
     });
 }
@@ -33,7 +37,7 @@ pub(crate) fn write_receipt(out: &mut Writer, receipt: &Receipt) {
 pub(crate) fn read_receipt(reader: &mut Reader<'_>) -> Result<Receipt> {
     let (mut version, mut checksum) = (Field::new(), Field::new());
     let (mut receiver, mut sender, mut run) = (Field::new(), Field::new(), Field::new());
-    let (mut position, mut as_of) = (Field::new(), Field::new());
+    let (mut position, mut as_of, mut ranges) = (Field::new(), Field::new(), Field::new());
     reader.object(|reader, name| match name {
         "rejoin_receipt" => version.read(reader, |reader| read_version(reader, FORMAT_VERSION)),
         "receiver" => receiver.read(reader, Reader::site_id),
@@ -41,6 +45,7 @@ pub(crate) fn read_receipt(reader: &mut Reader<'_>) -> Result<Receipt> {
         "run" => run.read(reader, Reader::counter),
         "position" => position.read(reader, |reader| reader.option(read_position)),
         "as_of" => as_of.read(reader, |reader| reader.option(read_as_of)),
+        "ranges" => ranges.read(reader, read_ranges),
         "checksum" => checksum.read(reader, Reader::hex),
         _ => Err(reader.malformed(UNKNOWN_FIELD)),
     })?;
@@ -51,10 +56,41 @@ pub(crate) fn read_receipt(reader: &mut Reader<'_>) -> Result<Receipt> {
         run: run.required(reader, "the receipt's field run is missing")? as u64,
         position: position.required(reader, "the receipt's field position is missing")?,
         as_of: as_of.required(reader, "the receipt's field as_of is missing")?,
+        ranges: ranges.required(reader, "the receipt's field ranges is missing")?,
     };
     let stored = checksum.required(reader, "the receipt's field checksum is missing")?;
     verify(stored, checksum::of_receipt(&receipt))?;
     Ok(receipt)
+}
+
+fn write_range(out: &mut Writer, range: &Range) {
+    out.object(|out| {
+        write_position(out.name("start"), &range.start);
+        write_position(out.name("end"), &range.end);
+    });
+}
+
+fn read_ranges(reader: &mut Reader<'_>) -> Result<Vec<Range>> {
+    let mut ranges = Vec::new();
+    reader.array(|reader| {
+        bounded(RANGES, ranges.len() + 1, RANGES_MAX)?;
+        ranges.push(read_range(reader)?);
+        Ok(())
+    })?;
+    ranges_rise(&ranges).then_some(ranges).ok_or_else(|| reader.malformed(RANGES_OUT_OF_ORDER))
+}
+
+fn read_range(reader: &mut Reader<'_>) -> Result<Range> {
+    let (mut start, mut end) = (Field::new(), Field::new());
+    reader.object(|reader, name| match name {
+        "start" => start.read(reader, read_position),
+        "end" => end.read(reader, read_position),
+        _ => Err(reader.malformed(UNKNOWN_FIELD)),
+    })?;
+    Ok(Range {
+        start: start.required(reader, "a range's field start is missing")?,
+        end: end.required(reader, "a range's field end is missing")?,
+    })
 }
 
 pub(crate) fn write_position(out: &mut Writer, position: &Position) {

@@ -7,7 +7,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rejoin_change::{COUNTER_MAX, Change, Cursor, PackedKey, Part, Place, SENTINEL, SEQ_END, SiteId, Value, ValueRef};
-use rejoin_wire::{AsOf, Compression, Encoded, Format, Mark, Package, Position, Receipt};
+use rejoin_wire::{AsOf, Compression, Encoded, Format, Mark, Package, Position, Range, Receipt};
 
 pub const FORMATS: [Format; 3] = [Format::Binary(Compression::Zstd), Format::Binary(Compression::None), Format::Json];
 
@@ -93,13 +93,26 @@ fn any_as_of() -> impl Strategy<Value = AsOf> {
 }
 
 pub fn any_receipt() -> BoxedStrategy<Receipt> {
-    (any_site(), any_site(), any_counter(), prop::option::of(any_position()), prop::option::of(any_as_of()))
-        .prop_map(|(receiver, sender, run, position, as_of)| Receipt {
+    let position = prop::option::of(any_position());
+    (any_site(), any_site(), any_counter(), position, prop::option::of(any_as_of()), any_ranges())
+        .prop_map(|(receiver, sender, run, position, as_of, ranges)| Receipt {
             receiver,
             sender,
             run: run as u64,
             position,
             as_of,
+            ranges,
+        })
+        .boxed()
+}
+
+/// In order, none touching another.
+fn any_ranges() -> BoxedStrategy<Vec<Range>> {
+    vec(any_position(), 0..8)
+        .prop_map(|mut ends| {
+            ends.sort_by(|a, b| a.cursor.cmp(&b.cursor));
+            ends.dedup_by(|a, b| a.cursor == b.cursor);
+            ends.chunks_exact(2).map(|pair| Range { start: pair[0].clone(), end: pair[1].clone() }).collect()
         })
         .boxed()
 }
@@ -158,11 +171,12 @@ fn rows_of_changes() -> BoxedStrategy<Vec<Change>> {
 pub fn any_package() -> BoxedStrategy<Package> {
     let changes = prop_oneof![vec(any_change(), 0..12), rows_of_changes()];
     let stream = (any_counter(), any_cursor(), any_cursor(), any_position(), any_position(), any_as_of());
-    let around = (any_site(), any_site(), vec(any_site(), 0..4), any::<bool>(), prop::option::of(any_receipt()));
+    let flags = (any::<bool>(), any::<bool>());
+    let around = (any_site(), any_site(), vec(any_site(), 0..4), flags, prop::option::of(any_receipt()));
     (stream, around, changes)
         .prop_map(|(stream, around, changes)| {
             let (run, run_start, since, a, b, as_of) = stream;
-            let (sender, receiver, former_ids, ends_transaction, receipt) = around;
+            let (sender, receiver, former_ids, (ends_transaction, filtered), receipt) = around;
             let (start, end) = if a.cursor <= b.cursor { (a, b) } else { (b, a) };
             let run = run as u64;
             Package {
@@ -176,6 +190,7 @@ pub fn any_package() -> BoxedStrategy<Package> {
                 end,
                 as_of,
                 ends_transaction,
+                filtered,
                 receipt,
                 changes,
             }
@@ -249,12 +264,14 @@ pub fn sample() -> Package {
         end: Position { cursor: inside, mark: mark(0x22) },
         as_of: AsOf { head: 14, mark: mark(0x33) },
         ends_transaction: false,
+        filtered: true,
         receipt: Some(Receipt {
             receiver: sender,
             sender: receiver,
             run: 1,
             position: Some(Position { cursor: Cursor::end_of_pair(7, 2), mark: mark(0x44) }),
             as_of: None,
+            ranges: vec![],
         }),
         changes,
     }
@@ -263,5 +280,13 @@ pub fn sample() -> Package {
 /// A package with nothing in it, which carries its cursors all the same.
 pub fn empty_sample() -> Package {
     let end = Position { cursor: Cursor::end_of_version(20), mark: Mark([0x55; 24]) };
-    Package { changes: vec![], receipt: None, former_ids: vec![], end, ends_transaction: true, ..sample() }
+    Package {
+        changes: vec![],
+        receipt: None,
+        former_ids: vec![],
+        end,
+        ends_transaction: true,
+        filtered: false,
+        ..sample()
+    }
 }
