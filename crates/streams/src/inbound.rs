@@ -358,6 +358,10 @@ fn judge_in_any_order(coverage: &Coverage, package: &Package) -> Outcome {
     if start.cursor < end.cursor && coverage.covers(&start.cursor, &end.cursor) {
         return Outcome::Duplicate;
     }
+    // Nothing shows that a package which passes the position is of the history that it was earned in.
+    if coverage.position_is_inside(&start.cursor, &end.cursor) {
+        return Outcome::Overlap;
+    }
     let mut with_it = coverage.clone();
     with_it.add(start, end);
     if with_it.has_too_many_holes() { Outcome::Gap } else { Outcome::Merged }

@@ -130,8 +130,8 @@ pub const DROP_RANGES: &str = "DELETE FROM main.crsql_streams_ranges WHERE remot
 
 pub const STAGE: &str = "INSERT OR REPLACE INTO main.crsql_streams_staged(remote, version, place, finish, changes)
  VALUES (?1, ?2, ?3, ?4, ?5)";
-pub const STAGED_VERSIONS: &str =
-    "SELECT DISTINCT version FROM main.crsql_streams_staged WHERE remote = ?1 ORDER BY version";
+pub const NEXT_STAGED_VERSION: &str =
+    "SELECT min(version) FROM main.crsql_streams_staged WHERE remote = ?1 AND version > ?2";
 pub const STAGED_PIECES: &str = "SELECT rowid, place, finish FROM main.crsql_streams_staged
  WHERE remote = ?1 AND version = ?2 ORDER BY place, finish";
 pub const STAGED_PIECE: &str = "SELECT changes FROM main.crsql_streams_staged WHERE rowid = ?1";
@@ -197,14 +197,6 @@ pub const HOLD_SNAPSHOT: &str = "SELECT count(*) FROM main.sqlite_master";
 
 const CHANGE_COLUMNS: &str = "\"table\", pk, cid, val, col_version, db_version, site_id, cl, seq";
 
-pub fn read_changes_of_version() -> String {
-    format!("SELECT {CHANGE_COLUMNS} FROM crsql_changes WHERE db_version = ?1 AND seq >= ?2 ORDER BY db_version, seq")
-}
-
-pub fn read_changes_after_version() -> String {
-    format!("SELECT {CHANGE_COLUMNS} FROM crsql_changes WHERE db_version > ?1 ORDER BY db_version, seq")
-}
-
 /// The receiver numbers what it receives: version 0 becomes the version of this transaction.
 pub fn merge_change() -> String {
     format!(
@@ -229,6 +221,6 @@ pub fn disown_changes(clock_table: &str) -> String {
     format!("UPDATE main.{} SET site_id = ?1 WHERE site_id = 0", quoted(clock_table))
 }
 
-fn quoted(name: &str) -> String {
+pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -306,6 +306,76 @@ fn parked_changes_outlive_their_stream_and_go_only_when_told_to() {
 }
 
 #[test]
+fn where_too_much_waits_the_stream_stops_before_the_package() {
+    let folder = Folder::new();
+    let a = folder.database("a");
+    a.run("INSERT INTO t VALUES (1, 'b', 'c'); INSERT INTO u VALUES ('k', 1)");
+    let b = Database::open_bare(&folder.path("b"));
+    b.run("CREATE TABLE u(k TEXT PRIMARY KEY NOT NULL, v); SELECT crsql_as_crr('u')");
+    let inbound = b.inbound(a.site());
+    b.run(
+        "INSERT OR REPLACE INTO crsql_streams_meta VALUES ('parked', 1048575);
+         INSERT OR REPLACE INTO crsql_streams_meta SELECT 'parked_tried', schema_version FROM pragma_schema_version",
+    );
+    let error = tell(&a, &b).unwrap_err();
+    assert!(matches!(error, StreamError::PeerIncompatible(_)), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("1048576 changes wait") && text.contains("crsql_drop_parked()"), "{text}");
+    assert!(text.contains("column c of table t"), "{text}");
+    assert_eq!((inbound.position().unwrap(), b.one::<i64>("SELECT count(*) FROM u")), (None, 0));
+    assert_eq!(b.one::<i64>("SELECT crsql_drop_parked()"), 1_048_575);
+    tell(&a, &b).unwrap();
+    assert_eq!(b.streams().parked().unwrap(), 2);
+}
+
+/// What waited is refused by the tables at last: it goes on waiting, and a call says why.
+#[test]
+fn parked_changes_that_the_tables_refuse_go_on_waiting() {
+    if original().is_some() {
+        return; // CHECKs are off there during a merge.
+    }
+    let folder = Folder::new();
+    let a = folder.database("a");
+    a.run("INSERT INTO u VALUES ('k', -1)");
+    let b = Database::open_bare(&folder.path("b"));
+    b.run("CREATE TABLE t(id INTEGER PRIMARY KEY NOT NULL, b, c); SELECT crsql_as_crr('t')");
+    tell(&a, &b).unwrap();
+    b.run("CREATE TABLE u(k TEXT PRIMARY KEY NOT NULL, v CHECK (v > 0)); SELECT crsql_as_crr('u')");
+    assert_eq!(b.streams().parked().unwrap(), 1);
+    let text = b.refused("SELECT crsql_merge_parked()");
+    assert!(text.contains("table u, key ('k')") && text.contains("CHECK constraint failed"), "{text}");
+    a.run("INSERT INTO t VALUES (1, 1, 1)");
+    tell(&a, &b).unwrap();
+    assert_eq!(b.one::<i64>("SELECT count(*) FROM t"), 1, "nothing else is held up by it");
+    b.run("SELECT crsql_begin_alter('u'); ALTER TABLE u ADD COLUMN w; SELECT crsql_commit_alter('u')");
+    assert_eq!((b.streams().parked().unwrap(), b.one::<i64>("SELECT count(*) FROM u")), (1, 0));
+    assert_eq!(b.one::<i64>("SELECT crsql_drop_parked('u')"), 1);
+}
+
+#[test]
+fn what_is_staged_survives_a_restart_and_goes_with_a_rollback() {
+    let folder = Folder::new();
+    let (a, b) = (folder.database("a"), folder.database("b"));
+    a.run("BEGIN; INSERT INTO u VALUES ('x', 1), ('y', 1), ('z', 1); COMMIT");
+    let packages = packages(&a, &b, &single());
+    apply(&b.inbound(a.site()), &packages[0]);
+    let b = b.reopen();
+    let inbound = b.inbound(a.site());
+    let staged = inbound.staged_bytes().unwrap();
+    assert!(staged > 0);
+    b.run("BEGIN");
+    apply(&inbound, &packages[1]);
+    apply(&inbound, &packages[2]);
+    assert_eq!(b.one::<i64>("SELECT count(*) FROM u"), 3);
+    b.run("ROLLBACK");
+    assert_eq!((inbound.staged_bytes().unwrap(), b.one::<i64>("SELECT count(*) FROM u")), (staged, 0));
+    assert_eq!(inbound.position().unwrap().as_ref(), Some(&packages[0].end));
+    apply(&inbound, &packages[1]);
+    apply(&inbound, &packages[2]);
+    assert_eq!(a.content(), b.content());
+}
+
+#[test]
 fn a_parked_key_of_another_shape_stops_no_other_table() {
     let folder = Folder::new();
     let a = folder.database("a");
@@ -396,6 +466,62 @@ fn a_check_sees_all_cells_of_a_row_however_the_transaction_was_cut() {
         apply(&inbound, &package);
     }
     assert_eq!(a.content(), b.content());
+}
+
+/// In the sender's last transaction c is written before b, and once more behind another row: what is left of it is b,
+/// the other row, c. Each value was valid beside the other's at any moment there.
+#[test]
+fn a_check_sees_all_cells_of_a_row_though_others_stand_between_them() {
+    let folder = Folder::new();
+    let schema = "CREATE TABLE t(id INTEGER PRIMARY KEY NOT NULL, b, c, CHECK (b < c)); SELECT crsql_as_crr('t');
+        CREATE TABLE u(k TEXT PRIMARY KEY NOT NULL, v); SELECT crsql_as_crr('u')";
+    let (a, b) = (Database::open_bare(&folder.path("a")), Database::open_bare(&folder.path("b")));
+    a.run(schema);
+    b.run(schema);
+    a.run("INSERT INTO t VALUES (1, 1, 2)");
+    tell(&a, &b).unwrap();
+    a.run(
+        "BEGIN; UPDATE t SET c = 20; UPDATE t SET b = 10; INSERT INTO u VALUES ('k', 1); UPDATE t SET c = 15; COMMIT",
+    );
+    tell(&a, &b).unwrap();
+    assert_eq!(a.content(), b.content());
+}
+
+/// Packages are lost, and what was in them is overwritten: there is nothing left with which to fill the holes.
+#[test]
+fn a_hole_of_which_nothing_is_left_is_filled_by_an_empty_package() {
+    let folder = Folder::new();
+    let (a, b) = (folder.database("a"), folder.database("b"));
+    a.run("BEGIN; INSERT INTO u VALUES ('v', 1), ('w', 1), ('x', 1), ('y', 1), ('z', 1); COMMIT");
+    a.run("INSERT INTO u VALUES ('last', 1)");
+    let packages = packages(&a, &b, &single());
+    let inbound = inbound(&b, &a, &any_order());
+    for package in packages.iter().step_by(2) {
+        apply(&inbound, package);
+    }
+    a.run("UPDATE u SET v = 2 WHERE k IN ('w', 'y', 'last')");
+    let outbound = a.outbound(b.site());
+    for _ in 0..3 {
+        for (after, until) in inbound.needs().unwrap() {
+            let mut from = after;
+            while let Some(package) = outbound.next_until(Some(&from), Some(&until)).unwrap() {
+                apply(&inbound, &package);
+                from = package.end;
+            }
+        }
+    }
+    outbound.acknowledge(&inbound.receipt().unwrap()).unwrap();
+    tell_any(&a, &b, &inbound);
+    assert_eq!(inbound.needs().unwrap(), []);
+    assert_eq!(inbound.staged_bytes().unwrap(), 0);
+    assert_eq!(a.content(), b.content());
+}
+
+fn tell_any(a: &Database, b: &Database, inbound: &Inbound) {
+    let outbound = a.outbound(b.site());
+    while let Some(package) = outbound.next(None).unwrap() {
+        outbound.acknowledge(&inbound.apply(package.package.as_bytes()).unwrap().receipt).unwrap();
+    }
 }
 
 /// Cuts the last change of a package into parts of `part` bytes, as an outbound stream does with a value that is too large.
