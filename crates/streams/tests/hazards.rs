@@ -643,6 +643,23 @@ fn a_table_tracked_anew_ends_equal_after_a_reidentification() {
     assert_eq!(b.one::<i64>("SELECT count(*) FROM t WHERE id = 5"), 1);
 }
 
+/// The mark on its clock was there from before the change of identity, and the table was not taken note of again.
+#[test]
+fn a_table_tracked_anew_is_noticed_after_a_change_of_identity_too() {
+    let folder = Folder::new();
+    let (a, b) = (folder.database("a"), folder.database("b"));
+    insert(&a, 1..=2);
+    level(&a, &b).unwrap();
+    b.run("UPDATE t SET b = 'b' WHERE id = 1");
+    a.streams().reidentify().unwrap();
+    level(&a, &b).unwrap();
+    a.run("SELECT crsql_as_table('t'); UPDATE t SET b = 'untold' WHERE id = 1; SELECT crsql_as_crr('t')");
+    assert_eq!(identity_side(&a.outbound(b.site()).next(None).unwrap_err()), Side::Here);
+    a.streams().reidentify().unwrap();
+    heal(&a, &b);
+    assert_eq!(a.content(), b.content());
+}
+
 /// Numbers end, and the stream would stop for good with the last run.
 #[test]
 fn a_forged_run_cannot_use_up_the_numbers_of_runs() {
