@@ -1,7 +1,7 @@
 //! What a database knows of its rows, as far as merging decides by it.
 
 use crate::common::Database;
-use rejoin_change::{Change, PackedKey, SiteId, Value};
+use rejoin_change::{Change, Cursor, PackedKey, Place, SiteId, Value};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -41,17 +41,13 @@ impl Knowledge {
         }
         let sql = "SELECT tbl, pk, cid, val, col_version, cl, site_id FROM crsql_streams_parked";
         changes(database, sql).iter().for_each(|change| knowledge.learn(change));
-        let mut statement = database
-            .host
-            .prepare_cached("SELECT remote, changes FROM crsql_streams_staged")
-            .expect("pieces can be read");
-        let mut rows = statement.query([]).expect("pieces can be read");
-        while let Some(row) = rows.next().expect("pieces can be read") {
-            let (remote, bytes): (Vec<u8>, Vec<u8>) = (row.get(0).expect("a remote"), row.get(1).expect("changes"));
-            if !gone.iter().any(|gone| gone.as_bytes()[..] == remote) {
-                let changes = rejoin_wire::changes_from_bytes(&bytes).expect("changes that were staged");
-                changes.iter().for_each(|change| knowledge.learn(change));
-            }
+        for (remote, place, finish, changes) in staged_pieces(database) {
+            let gone = gone.iter().any(|gone| gone.as_bytes()[..] == remote);
+            // A part of a value is not the value.
+            let (first, last) = (usize::from(is_in_a_value(&place)), usize::from(is_in_a_value(&finish)));
+            let whole = first..changes.len().saturating_sub(last).max(first);
+            let whole = changes.get(whole).filter(|_| !gone).unwrap_or_default();
+            whole.iter().for_each(|change| knowledge.learn(change));
         }
         knowledge
     }
@@ -113,6 +109,25 @@ impl Cell {
     fn compare(&self, other: &Cell) -> Ordering {
         self.col_version.cmp(&other.col_version).then_with(|| self.value.merge_order(&other.value))
     }
+}
+
+type Piece = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<Change>);
+
+/// Remote, start, end and changes of each.
+fn staged_pieces(database: &Database) -> Vec<Piece> {
+    let sql = "SELECT remote, place, finish, changes FROM crsql_streams_staged";
+    let mut statement = database.host.prepare_cached(sql).expect("pieces can be read");
+    let rows = statement.query_map([], |row| {
+        let bytes: Vec<u8> = row.get(3)?;
+        let changes = rejoin_wire::changes_from_bytes(&bytes).expect("changes that were staged");
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, changes))
+    });
+    rows.expect("pieces can be read").collect::<Result<_, _>>().expect("pieces can be read")
+}
+
+fn is_in_a_value(cursor: &[u8]) -> bool {
+    let cursor = Cursor::from_bytes(cursor).expect("a cursor that was staged");
+    matches!(cursor.place, Place::At { part: Some(_), .. })
 }
 
 fn changes(database: &Database, sql: &str) -> Vec<Change> {

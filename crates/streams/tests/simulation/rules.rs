@@ -5,7 +5,7 @@ use crate::files::Schema;
 use crate::seeds::outcome;
 use crate::step::{FilterKind, Inside, Restore, Script, Shape, Step, Write};
 use rejoin_streams::rules::{Rule, without};
-use rejoin_streams::{Atomic, Order};
+use rejoin_streams::{Atomic, Order, PACKAGE_BYTES_DEFAULT};
 
 /// The application of a restored file writes before anybody opens its streams, up to versions that the lost file had given
 /// away. Were the new epoch to begin behind those, the receiver's position would look like one of this history as soon as
@@ -80,7 +80,7 @@ fn insert(key: usize) -> Step {
 }
 
 fn send(changes_max: usize) -> Step {
-    Step::Send { link: 0, back: false, changes_max, packages: 1 }
+    Step::Send { link: 0, back: false, changes_max, packages: 1, bytes_max: PACKAGE_BYTES_DEFAULT }
 }
 
 const DELIVER: Step = Step::Deliver { at: 0, again: false, inside: Inside::Own };

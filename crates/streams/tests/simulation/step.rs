@@ -3,7 +3,7 @@
 
 use crate::files::Schema;
 use crate::random::Random;
-use rejoin_streams::{Atomic, Order};
+use rejoin_streams::{Atomic, Order, PACKAGE_BYTES_DEFAULT};
 
 /// The beginning of a simulation and what happens in it.
 #[derive(Clone, Debug)]
@@ -42,6 +42,7 @@ pub enum Step {
         back: bool,
         changes_max: usize,
         packages: usize,
+        bytes_max: usize,
     },
     /// A message arrives; with `again` it will arrive once more.
     Deliver {
@@ -130,6 +131,8 @@ pub enum Write {
     Replace,
     UpdateOne,
     UpdateMany,
+    /// A value that small packages carry in parts.
+    UpdateLarge,
     Delete,
     MoveKey,
     BothTables,
@@ -228,6 +231,9 @@ impl Step {
 
 type Make = fn(&mut Random, usize, usize, bool) -> Step;
 
+/// Bytes of a package that holds a part of a large value only.
+pub const SMALL: usize = 100;
+
 const TABLES: &[&[&str]] = &[&["t"], &["u"], &["t", "u"], &["u", "w"]];
 
 /// How often each step comes, and what it is.
@@ -240,6 +246,7 @@ const WEIGHTS: &[(usize, Make)] = &[
             Write::UpdateOne,
             Write::UpdateOne,
             Write::UpdateMany,
+            Write::UpdateLarge,
             Write::Delete,
             Write::MoveKey,
             Write::BothTables,
@@ -254,6 +261,7 @@ const WEIGHTS: &[(usize, Make)] = &[
         back,
         changes_max: 1 + random.below(4),
         packages: random.of(&[1, 1, 1, 2, 3]),
+        bytes_max: random.of(&[SMALL, SMALL, PACKAGE_BYTES_DEFAULT]),
     }),
     (320, |random, _, _, _| Step::Deliver {
         at: if random.percent(30) { random.below(8) } else { 0 },

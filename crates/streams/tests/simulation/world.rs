@@ -4,9 +4,11 @@ use crate::common::Database;
 use crate::files;
 use crate::knowledge::Knowledge;
 use crate::random::Random;
-use crate::step::{Copying, FilterKind, Growth, Inside, Restore, Script, Step, Write};
+use crate::step::{Copying, FilterKind, Growth, Inside, Restore, SMALL, Script, Step, Write};
 use rejoin_change::{Change, Cursor, SiteId};
-use rejoin_streams::{Inbound, InboundOptions, Outbound, OutboundOptions, Outcome, Produced, Side, StreamError};
+use rejoin_streams::{
+    Inbound, InboundOptions, Outbound, OutboundOptions, Outcome, PACKAGE_BYTES_DEFAULT, Produced, Side, StreamError,
+};
 use rejoin_wire::{Compression, Format, Receipt};
 use rusqlite::backup::Backup;
 use std::cell::RefCell;
@@ -82,9 +84,9 @@ impl World {
             Step::Write { database, write, key, value, elsewhere } => {
                 self.write(database, write, key, value, elsewhere)
             }
-            Step::Send { link, back, changes_max, packages } => {
+            Step::Send { link, back, changes_max, packages, bytes_max } => {
                 let (from, to) = self.direction(link, back);
-                self.send(from, to, changes_max, packages);
+                self.send(from, to, (changes_max, bytes_max), packages);
             }
             Step::Deliver { at, again, inside } => self.deliver(at, again, inside),
             Step::Lose { at } if !self.network.is_empty() => drop(self.network.remove(at % self.network.len())),
@@ -192,6 +194,7 @@ impl World {
             Write::Replace => format!("INSERT OR REPLACE INTO t(id, b) VALUES ({key}, {value})"),
             Write::UpdateOne => format!("UPDATE t SET b = {value} WHERE id = {key}"),
             Write::UpdateMany => format!("UPDATE t SET c = {value}, b = 9 WHERE id >= {key}"),
+            Write::UpdateLarge => format!("UPDATE t SET c = '{}' WHERE id >= {key}", value.repeat(LARGE)),
             Write::Delete => format!("DELETE FROM t WHERE id = {key}"),
             Write::MoveKey => format!("UPDATE OR IGNORE t SET id = {key} + 1 WHERE id = {key}"),
             Write::BothTables => {
@@ -332,21 +335,22 @@ impl World {
         self.filters.get(&(from, remote)).cloned().unwrap_or_default()
     }
 
-    fn outbound_to(&self, from: usize, remote: SiteId, changes_max: Option<usize>) -> Outbound {
+    fn outbound_to(&self, from: usize, remote: SiteId, limits: Option<(usize, usize)>) -> Outbound {
         let Filter { local_only, exclude_sites, tables } = self.filter_towards(from, remote);
         let format = match from % 3 {
             0 => Format::Json,
             1 => Format::Binary(Compression::None),
             _ => Format::Binary(Compression::Zstd),
         };
-        let package_changes_max = changes_max;
-        let options =
-            OutboundOptions { package_changes_max, local_only, exclude_sites, tables, format, ..Default::default() };
+        let (package_changes_max, package_bytes_max) = limits.unzip();
+        let package_bytes_max = package_bytes_max.unwrap_or(PACKAGE_BYTES_DEFAULT);
+        let filter = OutboundOptions { local_only, exclude_sites, tables, ..Default::default() };
+        let options = OutboundOptions { package_changes_max, package_bytes_max, format, ..filter };
         self.database(from).outbound_with(remote, &options)
     }
 
-    fn outbound(&self, from: usize, to: usize, changes_max: Option<usize>) -> Outbound {
-        self.outbound_to(from, self.database(to).site(), changes_max)
+    fn outbound(&self, from: usize, to: usize, limits: Option<(usize, usize)>) -> Outbound {
+        self.outbound_to(from, self.database(to).site(), limits)
     }
 
     fn inbound_from(&self, to: usize, remote: SiteId) -> Inbound {
@@ -403,11 +407,11 @@ impl World {
         }
     }
 
-    fn send(&mut self, from: usize, to: usize, changes_max: usize, packages: usize) {
+    fn send(&mut self, from: usize, to: usize, limits: (usize, usize), packages: usize) {
         self.tell_apart(from, to);
         let from_site = self.database(from).site();
         let receipt = self.inbound(to, from).receipt().expect("a receipt");
-        let outbound = self.outbound(from, to, Some(changes_max));
+        let outbound = self.outbound(from, to, Some(limits));
         let (mut after, mut produced) = (None, Vec::new());
         for _ in 0..packages {
             match self.read(from, &outbound, after.as_ref()) {
@@ -547,7 +551,7 @@ impl World {
         let before = ids();
         let mut moved = false;
         for _ in 0..PACKAGES_MAX {
-            let produced = match self.read(from, &self.outbound(from, to, Some(3)), None) {
+            let produced = match self.read(from, &self.outbound(from, to, Some((3, SMALL))), None) {
                 Ok(Some(produced)) => produced,
                 Ok(None) => break,
                 Err(error) => return self.heed(from, &error) || moved,
@@ -635,6 +639,8 @@ fn has_d(database: &Database) -> bool {
 
 /// Restores, copies and deleted files of one script.
 const FAULTS_MAX: usize = 3;
+/// Repetitions in a large value: more than a part has bytes.
+const LARGE: usize = 6000;
 const DATABASES_MAX: usize = 5;
 /// Messages that are kept to arrive late.
 const ARRIVED_MAX: usize = 64;
