@@ -6,7 +6,7 @@ mod common;
 
 use common::*;
 use rejoin_change::{COUNTER_MAX, Cursor, SiteId};
-use rejoin_streams::{InboundOptions, Order, OutboundOptions, Outcome, Produced, Side, StreamError};
+use rejoin_streams::{Atomic, InboundOptions, Order, OutboundOptions, Outcome, Produced, Side, StreamError};
 use rejoin_wire::{Mark, Position};
 
 fn identity_side(error: &StreamError) -> Side {
@@ -268,6 +268,29 @@ fn packages_of_two_copies_do_not_become_one_stretch_in_any_order() {
     assert_eq!(applied.outcome, Outcome::Overlap);
     assert_eq!(identity_side(&copy.outbound(b.site()).acknowledge(&applied.receipt).unwrap_err()), Side::Here);
     assert!(a.outbound(b.site()).acknowledge(&applied.receipt).unwrap().took);
+}
+
+/// The end of a large value is here, its beginning is lost, and the next run tells it again.
+#[test]
+fn parts_of_a_value_that_a_run_left_behind_do_not_stop_the_next_one() {
+    for atomic in [Atomic::Transaction, Atomic::Package] {
+        let folder = Folder::new();
+        let (a, b) = (folder.database("a"), folder.database("b"));
+        let options = OutboundOptions { package_bytes_max: 100, ..Default::default() };
+        let any = InboundOptions { order: Order::Any, atomic, ..Default::default() };
+        let (outbound, inbound) = (a.outbound_with(b.site(), &options), b.streams().inbound(a.site(), &any).unwrap());
+        a.run("INSERT INTO u VALUES ('large', hex(zeroblob(4000)))");
+        let first = outbound.next(None).unwrap().unwrap();
+        let second = outbound.next(Some(&first.end)).unwrap().unwrap();
+        assert_eq!(inbound.apply(second.package.as_bytes()).unwrap().outcome, Outcome::Merged);
+        outbound.set_acked(&Cursor::BEGINNING).unwrap();
+        while let Some(package) = outbound.next(None).unwrap() {
+            let applied = inbound.apply(package.package.as_bytes()).unwrap();
+            outbound.acknowledge(&applied.receipt).unwrap();
+        }
+        assert_eq!(a.content(), b.content(), "{atomic:?}");
+        assert_eq!(inbound.staged_bytes().unwrap(), 0);
+    }
 }
 
 /// Streams by hand may exchange packages before receipts. The receipt inside the package is enough.
