@@ -218,7 +218,7 @@ fn wrong_use_is_refused_in_words() {
             (format!("CREATE VIRTUAL TABLE s USING crsql_outbound_stream(remote = {id}, colour = red)"), "colour"),
             (format!("CREATE VIRTUAL TABLE s USING crsql_outbound_stream(remote = {id})"), "out_to_b"),
             ("CREATE VIRTUAL TABLE s USING crsql_outbound_stream(remote = x'0102')".to_owned(), "remote"),
-            (format!("CREATE VIRTUAL TABLE s USING crsql_inbound_stream(remote = {id}, atomic = package)"), "atomic"),
+            (format!("CREATE VIRTUAL TABLE s USING crsql_inbound_stream(remote = {id}, atomic = row)"), "atomic"),
             ("DELETE FROM out_to_b".to_owned(), "delete"),
         ];
         for (sql, named) in refused {

@@ -65,6 +65,9 @@ pub fn ci() -> Outcome<()> {
     });
     if report.step("build", || cargo(&["build", "--workspace"]).and_then(|()| build_examples())) {
         report.step("tests", || test(&["--workspace"], &required));
+        if required.contains(&"oracle") {
+            report.step("streams beside the original", || streams_beside_the_original(&required));
+        }
         if required.contains(&"javascript") {
             report.step("throughput", throughput::try_out);
         }
@@ -103,13 +106,26 @@ pub fn conformance(filters: &[&str]) -> Outcome<()> {
 
 /// Runs the tests with nextest where it is installed; `required` are the things whose absence is a failure.
 fn test(arguments: &[&str], required: &[&str]) -> Outcome<()> {
+    run::run(&mut test_command(arguments, required))
+}
+
+fn test_command(arguments: &[&str], required: &[&str]) -> Command {
     let mut words = if run::is_there("cargo-nextest") {
         vec!["nextest", "run"]
     } else {
         vec!["test", "--lib", "--bins", "--tests"]
     };
     words.extend(arguments);
-    run::run(cargo_command(&words).env("REJOIN_REQUIRE", required.join(",")))
+    let mut command = cargo_command(&words);
+    command.env("REJOIN_REQUIRE", required.join(","));
+    command
+}
+
+/// The tests of the streams once more, on the original engine.
+fn streams_beside_the_original(required: &[&str]) -> Outcome<()> {
+    let library = oracle::make()?;
+    let mut command = test_command(&["--package", "rejoin-streams"], required);
+    run::run(command.env("REJOIN_ORIGINAL", library))
 }
 
 /// The program in Rust of the guide to the streams.

@@ -226,7 +226,7 @@ impl Connection {
     }
 
     /// Lets `observer` know when replicated tables have gained something, inside the transaction in which they did.
-    pub fn observe_schema(&self, observer: fn(&Connection) -> Result<()>) {
+    pub fn observe_schema(&self, observer: SchemaObserver) {
         self.state(SchemaObservers::default).0.borrow_mut().push(observer);
     }
 
@@ -254,7 +254,10 @@ impl Connection {
 }
 
 #[derive(Default)]
-struct SchemaObservers(RefCell<Vec<fn(&Connection) -> Result<()>>>);
+struct SchemaObservers(RefCell<Vec<SchemaObserver>>);
+
+/// What is called when replicated tables have gained something.
+pub type SchemaObserver = fn(&Connection) -> Result<()>;
 
 /// Rolls a savepoint back unless it was released, also when its body panics.
 struct Undo<'a> {

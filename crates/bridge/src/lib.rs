@@ -25,7 +25,7 @@ mod transaction;
 mod value;
 mod vtab;
 
-pub use connection::Connection;
+pub use connection::{Connection, SchemaObserver};
 pub use error::{Error, Result, code};
 pub use function::{Call, FunctionFlags};
 pub use guard::NoRows;

@@ -169,6 +169,7 @@ impl<'c> Merge<'c> {
 
     fn merge_by_sql(&mut self, changes: &[Change]) -> Result<()> {
         let impacted_before = rows_impacted(self.connection)?;
+        let sync_bit = sync_bit(self.connection)?;
         let mut statement = self.connection.cached(&sql::merge_change())?;
         for change in changes {
             statement
@@ -181,7 +182,13 @@ impl<'c> Merge<'c> {
                     change.site_id.as_bytes().into(),
                     change.causal_length.into(),
                 ])
-                .map_err(|error| refused(std::slice::from_ref(change), error))?;
+                .map_err(|error| {
+                    // The original forgets to let local writes be recorded again.
+                    if let Err(error) = set_sync_bit(self.connection, sync_bit) {
+                        return error;
+                    }
+                    refused(std::slice::from_ref(change), error)
+                })?;
         }
         self.effective |= rows_impacted(self.connection)? != impacted_before;
         Ok(())
@@ -192,6 +199,15 @@ impl<'c> Merge<'c> {
 fn rows_impacted(connection: &Connection) -> Result<i64> {
     let impacted = connection.cached(sql::ROWS_IMPACTED)?.query_row(&[], |row| Ok(row.column_i64(0)))?;
     Ok(impacted.unwrap_or(0))
+}
+
+/// 1 while what is written is not recorded as a local write.
+fn sync_bit(connection: &Connection) -> Result<i64> {
+    Ok(connection.cached(sql::SYNC_BIT)?.query_row(&[], |row| Ok(row.column_i64(0)))?.unwrap_or(0))
+}
+
+fn set_sync_bit(connection: &Connection, bit: i64) -> Result<()> {
+    Ok(connection.cached(sql::SET_SYNC_BIT)?.query_row(&[bit.into()], |_| Ok(())).map(|_| ())?)
 }
 
 /// Checks what a package says of itself, before anything of it is kept: counters and the order of its changes.

@@ -215,6 +215,9 @@ pub fn merge_change() -> String {
 
 pub const ROWS_IMPACTED: &str = "SELECT crsql_rows_impacted()";
 
+pub const SYNC_BIT: &str = "SELECT crsql_internal_sync_bit()";
+pub const SET_SYNC_BIT: &str = "SELECT crsql_internal_sync_bit(?1)";
+
 pub const TABLE_COLUMNS: &str = "SELECT name, pk FROM pragma_table_info(?1, 'main')";
 
 pub const NEXT_ORDINAL: &str = "SELECT max(ordinal) + 1 FROM main.crsql_site_id";

@@ -276,7 +276,9 @@ fn changes_wait_for_their_table_and_column_and_merge_when_the_schema_has_caught_
     assert_eq!(b.streams().parked().unwrap(), 2, "one for each cell");
     b.run("SELECT crsql_begin_alter('t'); ALTER TABLE t ADD COLUMN c; SELECT crsql_commit_alter('t')");
     b.run("CREATE TABLE u(k TEXT PRIMARY KEY NOT NULL, v); SELECT crsql_as_crr('u')");
-    assert_eq!(a.content(), b.content(), "they are merged without a call");
+    if original().is_none() {
+        assert_eq!(a.content(), b.content(), "they are merged without a call");
+    }
     tell(&a, &b).unwrap();
     assert_eq!(b.outbound(a.site()).pending().unwrap(), b.streams().head().unwrap());
     level(&a, &b).unwrap();
@@ -354,6 +356,13 @@ fn a_row_that_violates_a_check_stops_the_stream_or_is_merged_and_counted() {
          CREATE TABLE u(k TEXT PRIMARY KEY NOT NULL, v); SELECT crsql_as_crr('t'); SELECT crsql_as_crr('u')";
     let strict = Database::open_bare(&folder.path("strict"));
     strict.run(schema);
+    if original().is_some() {
+        // It merges cell by cell, and could not tell a violation that lasts from one that passes.
+        tell(&a, &strict).unwrap();
+        assert_eq!(a.content(), strict.content());
+        assert!(strict.try_run("UPDATE t SET b = -1 WHERE id = 1").is_err(), "CHECKs are in force again");
+        return;
+    }
     let error = tell(&a, &strict).unwrap_err().to_string();
     assert!(error.contains("table t, key (2)") && error.contains("CHECK constraint failed"), "{error}");
     assert_eq!(strict.one::<i64>("SELECT count(*) FROM t"), 0, "nothing of the package is applied");

@@ -18,6 +18,21 @@ pub const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY NO
  CREATE TABLE IF NOT EXISTS u(k TEXT PRIMARY KEY NOT NULL, v);
  SELECT crsql_as_crr('t'); SELECT crsql_as_crr('u');";
 
+/// The original cr-sqlite, where the tests are to run on it: the library that `REJOIN_ORIGINAL` names.
+pub fn original() -> Option<PathBuf> {
+    std::env::var_os("REJOIN_ORIGINAL").map(PathBuf::from)
+}
+
+#[allow(unsafe_code, reason = "rusqlite wants it said that a library is loaded that runs as part of this process")]
+fn load(host: &rusqlite::Connection, library: &Path) {
+    // SAFETY: the library is the one that these tests are about.
+    unsafe {
+        host.load_extension_enable().expect("extensions may be loaded");
+        host.load_extension(library, Some("sqlite3_crsqlite_init")).expect("the original loads");
+    }
+    host.load_extension_disable().expect("no more extensions are loaded");
+}
+
 impl Database {
     /// Opens a file, and makes the two tables where they are missing.
     pub fn open(path: &Path) -> Database {
@@ -27,14 +42,21 @@ impl Database {
     }
 
     pub fn open_bare(path: &Path) -> Database {
+        let original = original();
         let (host, connection) = linked::open(
             |connection| {
+                if original.is_some() {
+                    return rejoin_streams::register(connection, None);
+                }
                 rejoin_engine::register(connection)?;
                 rejoin_streams::register(connection, rejoin_engine::change_store(connection))
             },
             || rusqlite::Connection::open(path),
         )
         .expect("the database opens");
+        if let Some(library) = original {
+            load(&host, &library);
+        }
         host.execute_batch("PRAGMA journal_mode = wal; PRAGMA synchronous = off").expect("pragmas are taken");
         Database { host, connection, path: path.into() }
     }
@@ -53,6 +75,9 @@ impl Database {
 
     pub fn close(self) {
         drop(self.connection);
+        if original().is_some() {
+            self.host.query_row("SELECT crsql_finalize()", [], |_| Ok(())).expect("the original lets go");
+        }
         self.host.close().expect("sqlite3_close succeeds");
     }
 
