@@ -1,7 +1,7 @@
 //! What the streams cannot promise beside the original cr-sqlite as they do on the built-in engine, and what holds all the
 //! same. The sender has the built-in engine; the receiver is tried with both.
 
-use rejoin_conformance::{Engine, Host, Peer, Settings, Stream, carry, until_level};
+use rejoin_conformance::{Engine, Host, Peer, Settings, Statement, Stream, carry, until_level};
 use std::path::Path;
 
 /// The original merges cell by cell, so that a CHECK over two columns would see states that nobody has written. Nothing is
@@ -70,24 +70,46 @@ fn parked_changes_are_merged_at_the_next_use_of_a_stream() {
     });
 }
 
-/// What a receiver does with packages does not depend on the engine below it.
+/// The original leaves its sync bit set when a merge fails, and then records nothing that the connection writes. The streams
+/// put it back.
 #[test]
-fn transactions_are_whole_and_packages_come_in_any_order_on_both_engines() {
-    let table = "CREATE TABLE note (id INTEGER PRIMARY KEY NOT NULL, one)";
-    let any = Stream { outbound: ", package_changes_max = 1", inbound: ", order = any" };
-    with_options(&["one"], table, any, |engine, a, b| {
-        a.run("INSERT INTO note VALUES (1, 1), (2, 2), (3, 3)", &[]);
-        a.run("UPDATE note SET one = 4 WHERE id = 1", &[]);
-        let packages = a.packages(b);
-        assert_eq!(packages.len(), 3, "{engine:?}: two of the first transaction are left");
-        for package in packages.iter().rev() {
-            b.apply(a, package);
-            let rows = b.one("SELECT count(*) FROM note WHERE id > 1", &[]).integer();
-            assert!(rows == 0 || rows == 2, "{engine:?}: half of a transaction is visible");
-        }
-        assert_eq!(b.one("SELECT needs FROM in_from_a", &[]), "[]".into(), "{engine:?}");
-        assert_eq!(b.content("note"), a.content("note"), "{engine:?}");
+fn after_a_refused_package_local_writes_are_recorded() {
+    let table = "CREATE TABLE note (id INTEGER PRIMARY KEY NOT NULL, one INTEGER) STRICT";
+    on_each_engine(&["one"], table, |engine, a, b| {
+        a.run("INSERT INTO note VALUES (1, 'no number')", &[]);
+        let package = a.packages(b).remove(0);
+        let answers = b.run_each(&[
+            Statement::new("SELECT crsql_apply('in_from_a', ?1)", &[package]),
+            Statement::new("INSERT INTO note VALUES (2, 2)", &[]),
+            Statement::new("SELECT count(*) FROM crsql_changes", &[]),
+        ]);
+        let error = answers[0].as_ref().expect_err("a text is no integer");
+        assert!(error.contains("table note, key (1)"), "{engine:?}: {error}");
+        assert_eq!(answers[2], Ok(vec![vec![1.into()]]), "{engine:?}");
     });
+}
+
+/// The original keeps version and author of the cells that a changed key moves. With the row that begins go all of its cells.
+#[test]
+fn a_row_whose_key_was_changed_arrives_with_its_cells() {
+    for engine in [Engine::BuiltIn, Engine::Beside] {
+        let Some(settings) = Settings::find(&[engine]) else { continue };
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let table = "CREATE TABLE note (id INTEGER PRIMARY KEY NOT NULL, one, two)";
+        let (a, b) =
+            (peer(&settings, folder.path(), "a", engine, table), peer(&settings, folder.path(), "b", engine, table));
+        a.make_streams(&b, Stream::default());
+        b.make_streams(&a, Stream::default());
+        // One row of each side's, so that the cells are once the receiver's own.
+        a.run("INSERT INTO note VALUES (1, 'one', 'a')", &[]);
+        b.run("INSERT INTO note VALUES (2, 'two', 'b')", &[]);
+        until_level(&a, &b);
+        a.run("UPDATE note SET id = id + 10", &[]);
+        until_level(&a, &b);
+        assert_eq!(b.content("note"), a.content("note"), "{engine:?}");
+        let whole = "SELECT count(*) FROM note WHERE id > 10 AND one IS NOT NULL AND two IS NOT NULL";
+        assert_eq!(b.one(whole, &[]).integer(), 2, "{engine:?}");
+    }
 }
 
 fn on_each_engine(columns: &[&str], receiver: &str, test: impl FnMut(Engine, &Peer, &Peer)) {

@@ -61,6 +61,7 @@ fn the_page_lists_every_entry_of_the_meta_table() {
     b.run("CREATE TABLE t(id INTEGER PRIMARY KEY NOT NULL, b, c); SELECT crsql_as_crr('t'); INSERT INTO t VALUES (1, 1, 1)");
     tell(&a, &b).unwrap();
     b.run("CREATE TABLE other(id INTEGER PRIMARY KEY NOT NULL); SELECT crsql_as_crr('other')");
+    tell(&b, &a).unwrap();
     b.streams().reidentify().unwrap();
     let names = b.values("SELECT name FROM crsql_streams_meta");
     let in_the_file: BTreeSet<String> = names
