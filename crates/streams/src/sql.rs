@@ -130,8 +130,8 @@ pub const DROP_RANGES: &str = "DELETE FROM main.crsql_streams_ranges WHERE remot
 
 pub const STAGE: &str = "INSERT OR REPLACE INTO main.crsql_streams_staged(remote, version, place, finish, changes)
  VALUES (?1, ?2, ?3, ?4, ?5)";
-pub const STAGED_VERSIONS: &str =
-    "SELECT DISTINCT version FROM main.crsql_streams_staged WHERE remote = ?1 ORDER BY version";
+pub const NEXT_STAGED_VERSION: &str =
+    "SELECT min(version) FROM main.crsql_streams_staged WHERE remote = ?1 AND version > ?2";
 pub const STAGED_PIECES: &str = "SELECT rowid, place, finish FROM main.crsql_streams_staged
  WHERE remote = ?1 AND version = ?2 ORDER BY place, finish";
 pub const STAGED_PIECE: &str = "SELECT changes FROM main.crsql_streams_staged WHERE rowid = ?1";

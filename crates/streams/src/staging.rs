@@ -62,7 +62,7 @@ impl<'a> Staging<'a> {
     }
 
     pub fn is_empty(&self) -> Result<bool> {
-        Ok(self.versions()?.is_empty())
+        Ok(self.version_behind(NO_VERSION)?.is_none())
     }
 
     /// What the pieces take up in the file, in bytes.
@@ -91,8 +91,23 @@ impl<'a> Staging<'a> {
     }
 
     fn versions(&self) -> Result<Vec<i64>> {
-        let mut statement = self.connection.cached(sql::STAGED_VERSIONS)?;
-        Ok(statement.query(&[self.remote.as_bytes().into()], |row| Ok(row.column_i64(0)))?)
+        let mut versions = Vec::new();
+        let mut last = NO_VERSION;
+        while let Some(version) = self.version_behind(last)? {
+            versions.push(version);
+            last = version;
+        }
+        Ok(versions)
+    }
+
+    /// The next version of which anything is staged. One version may have thousands of pieces, which are not looked at.
+    fn version_behind(&self, version: i64) -> Result<Option<i64>> {
+        let values = [self.remote.as_bytes().into(), version.into()];
+        let next = self
+            .connection
+            .cached(sql::NEXT_STAGED_VERSION)?
+            .query_row(&values, |row| Ok((!row.column(0).is_null()).then(|| row.column_i64(0))))?;
+        Ok(next.flatten())
     }
 
     fn stage(&self, piece: &Piece<'_>) -> Result<()> {
@@ -205,6 +220,9 @@ impl<'a> Staging<'a> {
         Ok(self.connection.cached(sql::DROP_STAGED_PIECE)?.run(&[rowid.into()])?)
     }
 }
+
+/// Before every version.
+const NO_VERSION: i64 = -1;
 
 /// The package, version by version. One in which it starts or ends without telling anything is there too.
 fn pieces(package: &Package) -> Vec<Piece<'_>> {

@@ -306,6 +306,76 @@ fn parked_changes_outlive_their_stream_and_go_only_when_told_to() {
 }
 
 #[test]
+fn where_too_much_waits_the_stream_stops_before_the_package() {
+    let folder = Folder::new();
+    let a = folder.database("a");
+    a.run("INSERT INTO t VALUES (1, 'b', 'c'); INSERT INTO u VALUES ('k', 1)");
+    let b = Database::open_bare(&folder.path("b"));
+    b.run("CREATE TABLE u(k TEXT PRIMARY KEY NOT NULL, v); SELECT crsql_as_crr('u')");
+    let inbound = b.inbound(a.site());
+    b.run(
+        "INSERT OR REPLACE INTO crsql_streams_meta VALUES ('parked', 1048575);
+         INSERT OR REPLACE INTO crsql_streams_meta SELECT 'parked_tried', schema_version FROM pragma_schema_version",
+    );
+    let error = tell(&a, &b).unwrap_err();
+    assert!(matches!(error, StreamError::PeerIncompatible(_)), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("1048576 changes wait") && text.contains("crsql_drop_parked()"), "{text}");
+    assert!(text.contains("column c of table t"), "{text}");
+    assert_eq!((inbound.position().unwrap(), b.one::<i64>("SELECT count(*) FROM u")), (None, 0));
+    assert_eq!(b.one::<i64>("SELECT crsql_drop_parked()"), 1_048_575);
+    tell(&a, &b).unwrap();
+    assert_eq!(b.streams().parked().unwrap(), 2);
+}
+
+/// What waited is refused by the tables at last: it goes on waiting, and a call says why.
+#[test]
+fn parked_changes_that_the_tables_refuse_go_on_waiting() {
+    if original().is_some() {
+        return; // CHECKs are off there during a merge.
+    }
+    let folder = Folder::new();
+    let a = folder.database("a");
+    a.run("INSERT INTO u VALUES ('k', -1)");
+    let b = Database::open_bare(&folder.path("b"));
+    b.run("CREATE TABLE t(id INTEGER PRIMARY KEY NOT NULL, b, c); SELECT crsql_as_crr('t')");
+    tell(&a, &b).unwrap();
+    b.run("CREATE TABLE u(k TEXT PRIMARY KEY NOT NULL, v CHECK (v > 0)); SELECT crsql_as_crr('u')");
+    assert_eq!(b.streams().parked().unwrap(), 1);
+    let text = b.refused("SELECT crsql_merge_parked()");
+    assert!(text.contains("table u, key ('k')") && text.contains("CHECK constraint failed"), "{text}");
+    a.run("INSERT INTO t VALUES (1, 1, 1)");
+    tell(&a, &b).unwrap();
+    assert_eq!(b.one::<i64>("SELECT count(*) FROM t"), 1, "nothing else is held up by it");
+    b.run("SELECT crsql_begin_alter('u'); ALTER TABLE u ADD COLUMN w; SELECT crsql_commit_alter('u')");
+    assert_eq!((b.streams().parked().unwrap(), b.one::<i64>("SELECT count(*) FROM u")), (1, 0));
+    assert_eq!(b.one::<i64>("SELECT crsql_drop_parked('u')"), 1);
+}
+
+#[test]
+fn what_is_staged_survives_a_restart_and_goes_with_a_rollback() {
+    let folder = Folder::new();
+    let (a, b) = (folder.database("a"), folder.database("b"));
+    a.run("BEGIN; INSERT INTO u VALUES ('x', 1), ('y', 1), ('z', 1); COMMIT");
+    let packages = packages(&a, &b, &single());
+    apply(&b.inbound(a.site()), &packages[0]);
+    let b = b.reopen();
+    let inbound = b.inbound(a.site());
+    let staged = inbound.staged_bytes().unwrap();
+    assert!(staged > 0);
+    b.run("BEGIN");
+    apply(&inbound, &packages[1]);
+    apply(&inbound, &packages[2]);
+    assert_eq!(b.one::<i64>("SELECT count(*) FROM u"), 3);
+    b.run("ROLLBACK");
+    assert_eq!((inbound.staged_bytes().unwrap(), b.one::<i64>("SELECT count(*) FROM u")), (staged, 0));
+    assert_eq!(inbound.position().unwrap().as_ref(), Some(&packages[0].end));
+    apply(&inbound, &packages[1]);
+    apply(&inbound, &packages[2]);
+    assert_eq!(a.content(), b.content());
+}
+
+#[test]
 fn a_parked_key_of_another_shape_stops_no_other_table() {
     let folder = Folder::new();
     let a = folder.database("a");

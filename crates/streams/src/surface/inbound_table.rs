@@ -1,6 +1,7 @@
 use super::{arguments, given, package_value, refuse_other_schemas};
 use crate::error::StreamError;
 use crate::inbound::Inbound;
+use crate::rows::InboundRow;
 use crate::streams::{Direction, Streams};
 use rejoin_bridge::{
     Columns, Connection, IndexInfo, Module, ModuleKind, Output, Result, Table, TableArgs, TableCursor, Update, ValueRef,
@@ -64,7 +65,7 @@ impl Table for InboundTable {
     }
 
     fn open(&self) -> Result<InboundCursor> {
-        Ok(InboundCursor { inbound: self.inbound(), row: [const { Output::Null }; COLUMNS], done: true })
+        Ok(InboundCursor { inbound: self.inbound(), row: None })
     }
 
     fn update(&self, change: &Update<'_>) -> Result<i64> {
@@ -100,41 +101,41 @@ fn needs_text(needs: &[(Cursor, Cursor)]) -> String {
 
 pub(super) struct InboundCursor {
     inbound: Inbound,
-    row: [Output<'static>; COLUMNS],
-    done: bool,
+    /// The row, as it was when the scan began; `None` behind it.
+    row: Option<InboundRow>,
 }
 
 impl TableCursor for InboundCursor {
     fn filter(&mut self, _: i32, _: &str, _: &[ValueRef<'_>]) -> Result<()> {
-        let row = self.inbound.row()?;
-        let receipt = self.inbound.receipt()?;
-        self.row = [
-            self.inbound.last_seen()?.as_ref().map(Cursor::to_bytes).into(),
-            receipt.to_text().into(),
-            row.applied.into(),
-            needs_text(&self.inbound.needs()?).into(),
-            self.inbound.staged_bytes()?.into(),
-            self.inbound.parked()?.into(),
-            row.last_error.into(),
-            Output::Null,
-            row.dropped.into(),
-            row.violations.into(),
-        ];
-        self.done = false;
+        self.row = Some(self.inbound.row()?);
         Ok(())
     }
 
     fn next(&mut self) -> Result<()> {
-        self.done = true;
+        self.row = None;
         Ok(())
     }
 
     fn eof(&self) -> bool {
-        self.done
+        self.row.is_none()
     }
 
+    /// Only what is asked for is looked up: a program asks for the receipt behind every package.
     fn column(&self, index: i32) -> Result<Output<'_>> {
-        Ok(usize::try_from(index).ok().and_then(|index| self.row.get(index)).cloned().unwrap_or(Output::Null))
+        let Some(row) = &self.row else { return Ok(Output::Null) };
+        let inbound = &self.inbound;
+        Ok(match index {
+            0 => inbound.last_seen()?.as_ref().map(Cursor::to_bytes).into(),
+            1 => inbound.receipt()?.to_text().into(),
+            2 => row.applied.into(),
+            3 => needs_text(&inbound.needs()?).into(),
+            4 => inbound.staged_bytes()?.into(),
+            5 => inbound.parked()?.into(),
+            6 => row.last_error.clone().into(),
+            8 => row.dropped.into(),
+            9 => row.violations.into(),
+            _ => Output::Null,
+        })
     }
 
     fn rowid(&self) -> Result<i64> {

@@ -23,16 +23,6 @@ pub fn original() -> Option<PathBuf> {
     std::env::var_os("REJOIN_ORIGINAL").map(PathBuf::from)
 }
 
-#[allow(unsafe_code, reason = "rusqlite wants it said that a library is loaded that runs as part of this process")]
-fn load(host: &rusqlite::Connection, library: &Path) {
-    // SAFETY: the library is the one that these tests are about.
-    unsafe {
-        host.load_extension_enable().expect("extensions may be loaded");
-        host.load_extension(library, Some("sqlite3_crsqlite_init")).expect("the original loads");
-    }
-    host.load_extension_disable().expect("no more extensions are loaded");
-}
-
 impl Database {
     /// Opens a file, and makes the two tables where they are missing.
     pub fn open(path: &Path) -> Database {
@@ -55,7 +45,7 @@ impl Database {
         )
         .expect("the database opens");
         if let Some(library) = original {
-            load(&host, &library);
+            rejoin_bench_original::load(&host, &library).expect("the original loads");
         }
         host.execute_batch("PRAGMA journal_mode = wal; PRAGMA synchronous = off").expect("pragmas are taken");
         Database { host, connection, path: path.into() }
@@ -76,7 +66,7 @@ impl Database {
     pub fn close(self) {
         drop(self.connection);
         if original().is_some() {
-            self.host.query_row("SELECT crsql_finalize()", [], |_| Ok(())).expect("the original lets go");
+            return rejoin_bench_original::finish(self.host).expect("the original lets go");
         }
         self.host.close().expect("sqlite3_close succeeds");
     }
