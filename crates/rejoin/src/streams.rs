@@ -79,17 +79,22 @@
 //! let rows = || b.connection().query_row("SELECT count(*) FROM note", [], |row| row.get::<_, i64>(0));
 //! assert_eq!(rows()?, 4);
 //!
-//! // What the receiver knows to be missing is made again.
-//! to_b.acknowledge(&from_a.receipt()?)?;
-//! for (after, until) in from_a.needs()? {
-//!     for produced in packages_between(&to_b, &after, &until) {
-//!         from_a.apply(produced?.package.as_bytes())?;
+//! // What the receiver knows to be missing is made again, as far as it was not written again meanwhile.
+//! a.connection().execute("UPDATE note SET text = 'new' WHERE id = 4", [])?;
+//! loop {
+//!     to_b.acknowledge(&from_a.receipt()?)?;
+//!     let needs = from_a.needs()?;
+//!     if needs.is_empty() {
+//!         break;
+//!     }
+//!     for (after, until) in needs {
+//!         for produced in packages_between(&to_b, &after, &until) {
+//!             from_a.apply(produced?.package.as_bytes())?;
+//!         }
 //!     }
 //! }
 //! assert_eq!(rows()?, 6);
-//! assert_eq!(from_a.needs()?, []);
-//! to_b.acknowledge(&from_a.receipt()?)?;
-//! assert_eq!(to_b.position()?.acked, Cursor::end_of_version(6));
+//! assert_eq!(to_b.position()?.acked, Cursor::end_of_version(7));
 //! # Ok(())
 //! # }
 //! ```
@@ -190,14 +195,15 @@ pub use rejoin_wire::{
 /// Each is built when it is asked for, from what the database holds by then. A receipt that is acknowledged meanwhile does
 /// not move the iterator: where it says that a package did not arrive, begin a new one.
 pub fn packages(outbound: &Outbound) -> Packages<'_> {
-    Packages { outbound, after: None, until: None, done: false }
+    Packages { outbound, after: None, until: None, is_done: false }
 }
 
 /// The packages behind one cursor, up to and including another.
 ///
-/// Where both come from [`Inbound::needs`] they are what a stream in any order is missing.
+/// Where both come from [`Inbound::needs`] they are what a stream in any order is missing. What was written again since is
+/// not there any more; then the last package passes `until`, so that the receiver learns that nothing is missing.
 pub fn packages_between<'a>(outbound: &'a Outbound, after: &Cursor, until: &Cursor) -> Packages<'a> {
-    Packages { outbound, after: Some(after.clone()), until: Some(until.clone()), done: false }
+    Packages { outbound, after: Some(after.clone()), until: Some(until.clone()), is_done: false }
 }
 
 /// Packages of an outbound stream, in its order. Ends behind the last one, and behind an error.
@@ -205,20 +211,33 @@ pub struct Packages<'a> {
     outbound: &'a Outbound,
     after: Option<Cursor>,
     until: Option<Cursor>,
-    done: bool,
+    is_done: bool,
+}
+
+impl Packages<'_> {
+    fn read(&self) -> Result<Option<Produced>, StreamError> {
+        if self.until.is_some() && self.after >= self.until {
+            return Ok(None);
+        }
+        let produced = self.outbound.next_until(self.after.as_ref(), self.until.as_ref())?;
+        if produced.is_some() || self.until.is_none() {
+            return Ok(produced);
+        }
+        self.outbound.next(self.after.as_ref())
+    }
 }
 
 impl Iterator for Packages<'_> {
     type Item = Result<Produced, StreamError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
+        if self.is_done {
             return None;
         }
-        let produced = self.outbound.next_until(self.after.as_ref(), self.until.as_ref()).transpose();
+        let produced = self.read().transpose();
         match &produced {
             Some(Ok(produced)) => self.after = Some(produced.end.clone()),
-            _ => self.done = true,
+            _ => self.is_done = true,
         }
         produced
     }
