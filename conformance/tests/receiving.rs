@@ -176,13 +176,23 @@ fn other_sync_layers_find_whole_versions_in_crsql_tracked_peers() {
 fn a_filtered_stream_says_nothing_to_other_sync_layers() {
     on_both(|settings, engine| {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let options = Stream { outbound: ", tables = [note]", inbound: "" };
-        let (a, b) = pair(settings, folder.path(), engine, &SCHEMA, options);
-        a.run("INSERT INTO note VALUES (1, 'one', 'x')", &[]);
-        carry(&a, &b);
-        assert_eq!(a.content("note"), b.content("note"));
-        for peer in [&a, &b] {
-            assert_eq!(number(peer, "SELECT count(*) FROM crsql_tracked_peers"), 0);
+        for (index, outbound) in [", tables = [note]", ", since = now"].into_iter().enumerate() {
+            let options = Stream { outbound, inbound: "" };
+            let folder = folder.path().join(index.to_string());
+            std::fs::create_dir(&folder).expect("a folder is made");
+            let a = Peer::new(settings, &folder, "a", Host::Shell, engine);
+            let b = Peer::new(settings, &folder, "b", Host::Python, engine);
+            a.run_all(&SCHEMA);
+            b.run_all(&SCHEMA);
+            a.run("INSERT INTO tag VALUES ('before', 1)", &[]);
+            a.make_streams(&b, options);
+            b.make_streams(&a, Stream::default());
+            a.run("INSERT INTO note VALUES (1, 'one', 'x')", &[]);
+            carry(&a, &b);
+            assert_eq!(a.content("note"), b.content("note"), "{outbound}");
+            for peer in [&a, &b] {
+                assert_eq!(number(peer, "SELECT count(*) FROM crsql_tracked_peers"), 0, "{outbound}");
+            }
         }
     });
 }

@@ -98,7 +98,7 @@ impl OutboundRow {
 
     /// Whether something is left out besides what came from the remote itself.
     pub fn is_filtered(&self) -> bool {
-        self.local_only || !self.exclude_sites.is_empty() || self.tables.is_some()
+        self.local_only || !self.exclude_sites.is_empty() || self.tables.is_some() || self.since != Cursor::BEGINNING
     }
 
     /// Everything from `cursor` on is told once more. The receiver follows, because the number is higher.
