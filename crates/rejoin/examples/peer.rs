@@ -1,3 +1,5 @@
+//! Syncs one database with whatever is at the other end of a connection.
+
 use rejoin::Database;
 use rejoin::streams::{Inbound, Outbound, Receipt, SiteId};
 use std::io::{Read, Write};

@@ -179,6 +179,7 @@
 //! # }
 //! ```
 
+pub use rejoin_bridge::Error as StoreError;
 pub use rejoin_change::{Change, Cursor, SiteId};
 pub use rejoin_streams::{
     Acknowledged, Applied, Atomic, Direction, Inbound, InboundOptions, OnGap, OnUnknown, OnViolation, Order, Outbound,
