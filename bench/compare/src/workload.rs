@@ -23,6 +23,8 @@ pub enum Base {
     Empty,
     /// All rows, written there.
     Local,
+    /// All rows, written there in one transaction.
+    OneTransaction,
     /// All rows, come from another database.
     Applied,
     /// Every second row is written there, the others come from another database.
@@ -84,6 +86,7 @@ pub const WORKLOADS: &[Workload] = &[
     work("update-wide", "update one column of 40", Shape::Wide, Base::Local, Action::Update),
     work("delete", "delete", Shape::Integer, Base::Local, Action::Delete),
     work("pull", "pull everything", Shape::Integer, Base::Local, Action::Pull),
+    work("pull-one", "pull one transaction", Shape::Integer, Base::OneTransaction, Action::Pull),
     work("pull-excluding", "pull, excluding a site", Shape::Integer, Base::Mixed, Action::PullExcluding),
     work("pull-last", "last 100 of many changes", Shape::Integer, Base::History, Action::PullLast),
     work("apply", "apply to an empty peer", Shape::Integer, Base::Empty, Action::Apply(None)),

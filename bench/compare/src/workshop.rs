@@ -155,6 +155,7 @@ impl Workshop {
         match base {
             Base::Empty => Ok(()),
             Base::Local => insert(peer, shape, 0..rows),
+            Base::OneTransaction => insert_in_transactions(peer, shape, 0..rows, rows),
             Base::Applied => self.take(peer, shape, |_| true),
             Base::Mixed if !peer.replicates() => insert(peer, shape, 0..rows),
             Base::Mixed => {
@@ -344,8 +345,17 @@ fn number_of(record: &Record) -> usize {
 }
 
 fn insert(peer: &Peer, shape: Shape, numbers: impl Iterator<Item = usize>) -> Outcome<()> {
+    insert_in_transactions(peer, shape, numbers, TRANSACTION_ROWS)
+}
+
+fn insert_in_transactions(
+    peer: &Peer,
+    shape: Shape,
+    numbers: impl Iterator<Item = usize>,
+    transaction_rows: usize,
+) -> Outcome<()> {
     let mut statement = peer.connection().prepare(&shape.insert())?;
-    in_transactions(peer, numbers, |number| {
+    in_transactions(peer, numbers, transaction_rows, |number| {
         statement.execute(params_from_iter(shape.row(number)))?;
         Ok(())
     })
@@ -361,7 +371,7 @@ fn change(
 ) -> Outcome<()> {
     let columns = columns.of(shape);
     let mut statement = peer.connection().prepare(&shape.update(&columns))?;
-    in_transactions(peer, 0..rows, |number| {
+    in_transactions(peer, 0..rows, TRANSACTION_ROWS, |number| {
         for side in sides(number) {
             let values = columns.iter().map(|column| shape.value(*column, number, *side));
             statement.execute(params_from_iter(values.chain(shape.key(number))))?;
@@ -373,12 +383,13 @@ fn change(
 fn in_transactions(
     peer: &Peer,
     numbers: impl Iterator<Item = usize>,
+    rows: usize,
     mut work: impl FnMut(usize) -> Outcome<()>,
 ) -> Outcome<()> {
     let mut numbers = numbers.peekable();
     while numbers.peek().is_some() {
         peer.connection().execute_batch("BEGIN")?;
-        for number in numbers.by_ref().take(TRANSACTION_ROWS) {
+        for number in numbers.by_ref().take(rows) {
             work(number)?;
         }
         peer.connection().execute_batch("COMMIT")?;
@@ -390,6 +401,7 @@ fn word(base: Base) -> &'static str {
     match base {
         Base::Empty => "empty",
         Base::Local => "local",
+        Base::OneTransaction => "one-transaction",
         Base::Applied => "applied",
         Base::Mixed => "mixed",
         Base::Changed(Columns::One) => "changed",

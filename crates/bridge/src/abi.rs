@@ -14,6 +14,11 @@ pub(crate) struct sqlite3_stmt {
 }
 
 #[repr(C)]
+pub(crate) struct sqlite3_blob {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
 pub(crate) struct sqlite3_value {
     _opaque: [u8; 0],
 }

@@ -112,6 +112,18 @@ api! {
     113 value_type(*mut sqlite3_value) -> c_int;
     118 clear_bindings(*mut sqlite3_stmt) -> c_int;
     119 create_module_v2(*mut sqlite3, *const c_char, *const sqlite3_module, *mut c_void, Destructor) -> c_int;
+    121 blob_bytes(*mut sqlite3_blob) -> c_int;
+    122 blob_close(*mut sqlite3_blob) -> c_int;
+    123 blob_open(
+        *mut sqlite3,
+        *const c_char,
+        *const c_char,
+        *const c_char,
+        i64,
+        c_int,
+        *mut *mut sqlite3_blob
+    ) -> c_int;
+    124 blob_read(*mut sqlite3_blob, *mut c_void, c_int, c_int) -> c_int;
     135 open_v2(*const c_char, *mut *mut sqlite3, c_int, *const c_char) -> c_int;
     146 result_error_code(*mut sqlite3_context, c_int);
     148 randomness(c_int, *mut c_void);
@@ -171,6 +183,7 @@ mod tests {
             sqlite3_result_double sqlite3_result_error sqlite3_result_int64 sqlite3_result_null sqlite3_step
             sqlite3_table_column_metadata sqlite3_user_data sqlite3_value_blob sqlite3_value_bytes sqlite3_value_double sqlite3_value_int64
             sqlite3_value_text sqlite3_value_type sqlite3_clear_bindings sqlite3_create_module_v2
+            sqlite3_blob_bytes sqlite3_blob_close sqlite3_blob_open sqlite3_blob_read
             sqlite3_open_v2 sqlite3_result_error_code sqlite3_randomness sqlite3_limit sqlite3_create_function_v2
             sqlite3_extended_errcode sqlite3_vtab_on_conflict sqlite3_db_readonly sqlite3_stmt_readonly
             sqlite3_bind_blob64 sqlite3_bind_text64 sqlite3_malloc64 sqlite3_result_blob64 sqlite3_result_text64

@@ -12,6 +12,7 @@
 mod abi;
 mod api;
 mod atomic;
+mod blob;
 mod connection;
 mod error;
 mod function;
@@ -25,6 +26,7 @@ mod transaction;
 mod value;
 mod vtab;
 
+pub use blob::Blob;
 pub use connection::{Connection, SchemaObserver};
 pub use error::{Error, Result, code};
 pub use function::{Call, FunctionFlags};

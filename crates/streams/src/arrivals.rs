@@ -4,7 +4,7 @@
 use crate::error::Result;
 use crate::sql;
 use rejoin_bridge::{Connection, ValueRef};
-use rejoin_change::{Change, Cursor, SiteId};
+use rejoin_change::{Cursor, SiteId};
 
 /// What applying one remote's packages has written here. In order of the versions.
 pub(crate) struct Arrivals(Vec<Arrival>);
@@ -47,13 +47,13 @@ impl Arrivals {
         Ok(Arrivals(rows))
     }
 
-    /// True where `change` came from `remote` itself, whose arrivals these are. Under a version that others have written
-    /// to as well, only the remote's own changes can be told apart. A cell of col_version 0 may have come with a row that
-    /// was restored here, so it counts as news.
-    pub fn brought(&self, change: &Change, remote: SiteId) -> bool {
-        let index = self.0.partition_point(|arrival| arrival.last < change.db_version);
-        let arrival = self.0.get(index).filter(|arrival| arrival.after < change.db_version);
-        change.col_version != 0 && arrival.is_some_and(|arrival| arrival.entire || change.site_id == remote)
+    /// True where a change came from the remote itself, whose arrivals these are. Under a version that others have
+    /// written to as well, only changes of the remote's authorship can be told apart. A cell of col_version 0 may have
+    /// come with a row that was restored here, so it counts as news.
+    pub fn brought(&self, db_version: i64, col_version: i64, is_by_remote: bool) -> bool {
+        let index = self.0.partition_point(|arrival| arrival.last < db_version);
+        let arrival = self.0.get(index).filter(|arrival| arrival.after < db_version);
+        col_version != 0 && arrival.is_some_and(|arrival| arrival.entire || is_by_remote)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::error::{Result, StreamError};
 use crate::sql;
-use rejoin_bridge::{Connection, ValueRef};
+use rejoin_bridge::{Connection, Statement, ValueRef};
 use rejoin_change::SiteId;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -47,7 +47,15 @@ pub(crate) fn engine_tables(connection: &Connection) -> Result<Rc<EngineTables>>
 fn list_engine_tables(connection: &Connection) -> Result<EngineTables> {
     let names: BTreeSet<String> =
         connection.cached(sql::ENGINE_TABLES)?.query(&[], |row| Ok(row.column_text(0)))?.into_iter().collect();
-    let clock_tables: Vec<String> = names.iter().filter(|name| name.ends_with(sql::CLOCK_SUFFIX)).cloned().collect();
+    let mut clock_tables = Vec::new();
+    for name in names.iter().filter(|name| name.ends_with(sql::CLOCK_SUFFIX)) {
+        // A table of the application's may have a name that ends alike.
+        let read = |row: &Statement| Ok(row.column_text(0));
+        let columns = connection.cached(sql::TABLE_COLUMNS)?.query(&[ValueRef::from(name)], read)?;
+        if columns == CLOCK_COLUMNS {
+            clock_tables.push(name.clone());
+        }
+    }
     let newest_version =
         clock_tables.chunks(TABLES_PER_STATEMENT).map(|chunk| sql::newest_version(chunk.iter())).collect();
     Ok(EngineTables {
@@ -114,5 +122,6 @@ pub(crate) fn table_shape(connection: &Connection, table: &str) -> Result<Option
     Ok((key_len > 0).then_some(TableShape { key_len, columns }))
 }
 
+const CLOCK_COLUMNS: [&str; 6] = ["key", "col_name", "col_version", "db_version", "site_id", "seq"];
 /// SQLite joins at most 500 SELECTs by UNION ALL; a host may have lowered that.
 const TABLES_PER_STATEMENT: usize = 100;

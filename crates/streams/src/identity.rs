@@ -36,7 +36,7 @@ pub(crate) struct Identity {
     floor_nonce: Option<Nonce>,
 }
 
-type Nonce = [u8; 8];
+pub(crate) type Nonce = [u8; 8];
 
 struct Epoch {
     first_version: i64,
@@ -162,7 +162,7 @@ impl Identity {
         epoch.map(|epoch| epoch.nonce).or(self.floor_nonce).unwrap_or_default()
     }
 
-    fn newest_nonce(&self) -> Nonce {
+    pub fn newest_nonce(&self) -> Nonce {
         self.epochs.last().map_or(Nonce::default(), |epoch| epoch.nonce)
     }
 

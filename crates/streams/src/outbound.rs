@@ -1,13 +1,13 @@
 use crate::acknowledge::{self, Acknowledged};
-use crate::arrivals::{self, Arrivals};
+use crate::arrivals;
 use crate::engine_facts;
 use crate::error::{Result, StreamError, atomically};
-use crate::read::ChangeReader;
+use crate::read::{Content, read_content};
 use crate::rows::{InboundRow, OutboundRow};
 use crate::snapshot::{Snapshot, no_streams};
 use rejoin_bridge::Connection;
-use rejoin_change::{Change, Cursor, SiteId, Value};
-use rejoin_wire::{Encoded, Package, Receipt, change_size_bytes, limits};
+use rejoin_change::{Cursor, SiteId};
+use rejoin_wire::{Encoded, Package, Receipt};
 
 /// What this database has to tell one remote.
 ///
@@ -170,109 +170,4 @@ impl Outbound {
 /// A version of which a part is acknowledged counts.
 pub(crate) fn versions_behind(acked: &Cursor, head: i64) -> i64 {
     (head - acked.whole_versions()).max(0)
-}
-
-struct Content {
-    changes: Vec<Change>,
-    end: Cursor,
-}
-
-/// Reads as much as fits. The end is the last change that was passed, told or left out; behind the last one of all, it
-/// is the end of the head.
-fn read_content(
-    connection: &Connection,
-    snapshot: &Snapshot,
-    row: &OutboundRow,
-    start: &Cursor,
-    until: Option<&Cursor>,
-) -> Result<Option<Content>> {
-    let head_end = Cursor::end_of_version(snapshot.head);
-    if *start >= head_end {
-        return Ok(None);
-    }
-    let until = until.filter(|until| **until < head_end);
-    let filter = Filter::new(connection, snapshot, row)?;
-    let changes_max = row.package_changes_max.unwrap_or(usize::MAX).min(limits::PACKAGE_CHANGES_MAX);
-    let mut reader = ChangeReader::open(connection, start, snapshot.identity.site_id)?;
-    let mut changes = Vec::new();
-    let mut bytes = 0;
-    let mut passed: Option<Cursor> = None;
-    let next_version = loop {
-        let Some(change) = reader.next()? else { break None };
-        let cursor = change.cursor();
-        if until.is_some_and(|until| cursor > *until) {
-            break Some(change.db_version);
-        }
-        if filter.lets_pass(&change) {
-            let size = change_size_bytes(&change);
-            if !changes.is_empty() && (bytes + size > row.package_bytes_max || changes.len() >= changes_max) {
-                break Some(change.db_version);
-            }
-            refuse_oversized(&change)?;
-            bytes += size;
-            changes.push(change);
-        }
-        passed = Some(cursor);
-    };
-    let end = match (passed, next_version, until) {
-        (None, None, None) if snapshot.head > 0 => head_end,
-        (None, ..) => return Ok(None),
-        (Some(_), None, None) => head_end,
-        (Some(last), next, until) => {
-            let version_end = Cursor::end_of_version(last.db_version);
-            let version_is_complete = next.is_none_or(|next| next > last.db_version);
-            if version_is_complete && until.is_none_or(|until| version_end <= *until) { version_end } else { last }
-        }
-    };
-    Ok(Some(Content { changes, end }))
-}
-
-/// Which changes this remote is told.
-struct Filter<'a> {
-    remote: SiteId,
-    arrivals: Arrivals,
-    exclude_sites: &'a [SiteId],
-    /// With `local_only`: this database, under its present and its former ids.
-    authors: Option<Vec<SiteId>>,
-    tables: Option<&'a [String]>,
-}
-
-impl<'a> Filter<'a> {
-    fn new(connection: &Connection, snapshot: &Snapshot, row: &'a OutboundRow) -> Result<Filter<'a>> {
-        let own_ids = || {
-            let mut ids = snapshot.identity.former_ids.clone();
-            ids.push(snapshot.identity.site_id);
-            ids
-        };
-        Ok(Filter {
-            remote: row.remote,
-            arrivals: Arrivals::of(connection, row.remote)?,
-            exclude_sites: &row.exclude_sites,
-            authors: row.local_only.then(own_ids),
-            tables: row.tables.as_deref(),
-        })
-    }
-
-    fn lets_pass(&self, change: &Change) -> bool {
-        let author = change.site_id;
-        !self.arrivals.brought(change, self.remote)
-            && !self.exclude_sites.contains(&author)
-            && self.authors.as_ref().is_none_or(|authors| authors.contains(&author))
-            && self.tables.is_none_or(|tables| tables.iter().any(|table| table.eq_ignore_ascii_case(&change.table)))
-    }
-}
-
-fn refuse_oversized(change: &Change) -> Result<()> {
-    let bytes = match &change.value {
-        Value::Text(bytes) | Value::Blob(bytes) => bytes.len(),
-        _ => 0,
-    };
-    if bytes > limits::VALUE_BYTES_MAX {
-        return Err(StreamError::Misuse(format!(
-            "the value in {} has {bytes} bytes, and a package takes one of at most {}; make it smaller",
-            crate::merge::describe(change),
-            limits::VALUE_BYTES_MAX
-        )));
-    }
-    Ok(())
 }

@@ -197,14 +197,6 @@ pub const HOLD_SNAPSHOT: &str = "SELECT count(*) FROM main.sqlite_master";
 
 const CHANGE_COLUMNS: &str = "\"table\", pk, cid, val, col_version, db_version, site_id, cl, seq";
 
-pub fn read_changes_of_version() -> String {
-    format!("SELECT {CHANGE_COLUMNS} FROM crsql_changes WHERE db_version = ?1 AND seq >= ?2 ORDER BY db_version, seq")
-}
-
-pub fn read_changes_after_version() -> String {
-    format!("SELECT {CHANGE_COLUMNS} FROM crsql_changes WHERE db_version > ?1 ORDER BY db_version, seq")
-}
-
 /// The receiver numbers what it receives: version 0 becomes the version of this transaction.
 pub fn merge_change() -> String {
     format!(
@@ -229,6 +221,6 @@ pub fn disown_changes(clock_table: &str) -> String {
     format!("UPDATE main.{} SET site_id = ?1 WHERE site_id = 0", quoted(clock_table))
 }
 
-fn quoted(name: &str) -> String {
+pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

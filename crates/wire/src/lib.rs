@@ -25,4 +25,4 @@ pub use encode::{
 pub use error::WireError;
 pub use message::Message;
 pub use package::{AsOf, Mark, Package, Position, Range, Receipt};
-pub use size::change_size_bytes;
+pub use size::{change_overhead_bytes, change_size_bytes};

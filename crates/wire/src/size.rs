@@ -12,6 +12,11 @@ pub fn change_size_bytes(change: &Change) -> usize {
     size_bytes(change.key.as_bytes().len(), value_bytes)
 }
 
+/// As [`change_size_bytes`], for everything but the value.
+pub fn change_overhead_bytes(key_bytes: usize) -> usize {
+    size_bytes(key_bytes, 0)
+}
+
 pub(crate) fn size_bytes(key_bytes: usize, value_bytes: usize) -> usize {
     key_bytes + value_bytes + CHANGE_OVERHEAD_BYTES
 }
