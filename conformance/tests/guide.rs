@@ -1,7 +1,8 @@
 //! The guide to the streams, run as it is printed: its scripts in the order of the page, the files that it saves, and what
 //! it says they print.
 
-use rejoin_conformance::{Engine, Settings, example_program, free_address, program};
+use rejoin_conformance::{Engine, Host, Peer, Settings, Stream, example_program, free_address, program};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -60,6 +61,47 @@ fn what_is_not_run_here_is_only_the_installation() {
     assert_eq!(others.len(), 1, "of no other language than sh, and once");
     assert_eq!(others[0].language, "sh");
     assert!(others[0].text.starts_with("cargo build --release -p rejoin --example peer\n"));
+}
+
+#[test]
+fn the_page_lists_every_argument_column_and_function() {
+    let Some(settings) = Settings::find(&[Engine::BuiltIn]) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let [a, b] = ["a", "b"].map(|name| Peer::new(&settings, folder.path(), name, Host::Python, Engine::BuiltIn));
+    a.make_streams(&b, Stream::default());
+    for (heading, module, table) in [
+        ("Outbound streams", "crsql_outbound_stream", "out_to_b"),
+        ("Inbound streams", "crsql_inbound_stream", "in_from_b"),
+    ] {
+        let error = a.error(&format!("CREATE VIRTUAL TABLE x USING {module}(nothing = 1)"), &[]);
+        let (_, arguments) = error.split_once("the arguments of this stream are ").expect("the error lists them");
+        assert_eq!(listed(heading, "argument"), names(arguments.split(", ")), "{heading}");
+        let columns = a.run("SELECT name FROM pragma_table_xinfo(?1) WHERE name <> 'change'", &[table.into()]);
+        assert_eq!(listed(heading, "column"), names(columns.iter().map(|row| row[0].text())), "{heading}");
+    }
+    let columns = a.run("SELECT name FROM pragma_table_xinfo('crsql_streams')", &[]);
+    assert_eq!(listed("All streams", "column"), names(columns.iter().map(|row| row[0].text())));
+    for call in listed("Functions", "call") {
+        let (name, arguments) = call.split_once('(').expect("a call has parentheses");
+        let count = if arguments == ")" { 0 } else { 1 + arguments.matches(", ").count() };
+        let sql = "SELECT count(*) FROM pragma_function_list WHERE name = ?1 AND narg = ?2";
+        assert_eq!(a.one(sql, &[name.into(), (count as i64).into()]).integer(), 1, "{call}");
+    }
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+    names.map(Into::into).collect()
+}
+
+/// What the first column lists of the table that begins with this word, under this heading.
+fn listed(heading: &str, first: &str) -> BTreeSet<String> {
+    let (_, section) = GUIDE.split_once(&format!("\n## {heading}\n")).expect("the page has this heading");
+    let section = section.split("\n## ").next().unwrap_or(section);
+    let (_, rows) = section.split_once(&format!("\n| {first} |")).expect("the section has this table");
+    let rows = rows.lines().skip(2).take_while(|line| line.starts_with('|'));
+    rows.flat_map(|row| row.split('|').nth(1).unwrap_or_default().split('`').skip(1).step_by(2))
+        .map(Into::into)
+        .collect()
 }
 
 struct Block<'a> {
