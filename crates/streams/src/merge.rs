@@ -140,16 +140,25 @@ impl<'c> Merge<'c> {
         }
     }
 
-    fn merge_by_store(&mut self, store: &dyn ChangeStore<Error = bridge::Error>, changes: &[Change]) -> Result<()> {
+    fn merge_by_store(&mut self, store: &Engine, changes: &[Change]) -> Result<()> {
+        match store.merge(changes) {
+            Ok(effective) => {
+                self.effective |= effective > 0;
+                Ok(())
+            }
+            // Changes of a row may stand apart, and only together obey its CHECKs. What is merged already is no news then.
+            Err(failure) if failure.error.code == bridge::code::CONSTRAINT_CHECK => {
+                self.effective = true;
+                self.merge_row_by_row(store, &grouped_by_row(changes))
+            }
+            Err(failure) => Err(refused(&changes[failure.changes], failure.error)),
+        }
+    }
+
+    /// Merges changes of which those of a row follow each other.
+    fn merge_row_by_row(&mut self, store: &Engine, changes: &[Change]) -> Result<()> {
         let mut rest = changes;
-        loop {
-            let failure = match store.merge(rest) {
-                Ok(effective) => {
-                    self.effective |= effective > 0;
-                    return Ok(());
-                }
-                Err(failure) => failure,
-            };
+        while let Err(failure) = store.merge(rest) {
             let violates = failure.error.code == bridge::code::CONSTRAINT_CHECK;
             if !violates || self.on_violation == OnViolation::Stop {
                 return Err(refused(&rest[failure.changes], failure.error));
@@ -161,10 +170,10 @@ impl<'c> Merge<'c> {
             let end = start + rest[start..].iter().take_while(of_row).count();
             let _unchecked = IgnoredChecks::begin(self.connection)?;
             store.merge(&rest[start..end]).map_err(|failure| refused(&rest[start..end], failure.error))?;
-            self.effective = true;
             self.violations += 1;
             rest = &rest[end..];
         }
+        Ok(())
     }
 
     fn merge_by_sql(&mut self, changes: &[Change]) -> Result<()> {
@@ -194,6 +203,20 @@ impl<'c> Merge<'c> {
         Ok(())
     }
 }
+
+/// Rows in the order in which they first occur, the changes of each together.
+fn grouped_by_row(changes: &[Change]) -> Vec<Change> {
+    let mut places: HashMap<(&str, &[u8]), usize> = HashMap::new();
+    let mut order: Vec<(usize, &Change)> = Vec::with_capacity(changes.len());
+    for change in changes {
+        let next = places.len();
+        order.push((*places.entry((&*change.table, change.key.as_bytes())).or_insert(next), change));
+    }
+    order.sort_by_key(|(place, _)| *place);
+    order.into_iter().map(|(_, change)| change.clone()).collect()
+}
+
+type Engine = dyn ChangeStore<Error = bridge::Error>;
 
 /// Effective merges of this transaction, as the engine counts them.
 fn rows_impacted(connection: &Connection) -> Result<i64> {

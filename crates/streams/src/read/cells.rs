@@ -2,7 +2,7 @@
 //! itself, and a value that does not fit into a package piece by piece.
 
 use super::large::Large;
-use super::sql::{self, Size};
+use super::sql;
 use super::tables::{Key, Table, Tables, borrowed};
 use crate::error::Result;
 use rejoin_bridge::{Connection, Statement, ValueRef};
@@ -94,16 +94,19 @@ fn cell(
         return Ok(Held::Whole(Value::Null));
     };
     let is_text = class == "text";
-    if (!is_text && class != "blob") || usize::try_from(size).is_ok_and(|size| size <= whole_max) {
+    if !is_text && class != "blob" {
         return Ok(Held::Whole(whole_cell(connection, table, keys, column)?));
     }
+    // Pieces come as they are stored.
     let rowid = (table.rowid.is_some() && (!is_text || tables.is_utf8)).then_some(rowid);
-    let size_bytes = match (rowid, tables.size) {
-        (Some(_), Size::Octets) => size as u64,
-        (Some(rowid), Size::Length) => connection.open_blob(&table.name, name, rowid)?.size_bytes() as u64,
-        (None, _) if !is_text => size as u64,
-        (None, _) => value_size_bytes(&whole_cell(connection, table, keys, column)?) as u64,
+    let size_bytes = match (u64::try_from(size), rowid) {
+        (Ok(size), _) if !is_text || tables.is_utf8 => size,
+        (_, Some(rowid)) => connection.open_blob(&table.name, name, rowid)?.size_bytes() as u64,
+        _ => value_size_bytes(&whole_cell(connection, table, keys, column)?) as u64,
     };
+    if size_bytes <= whole_max as u64 {
+        return Ok(Held::Whole(whole_cell(connection, table, keys, column)?));
+    }
     Ok(Held::Large(Large { size_bytes, is_text, rowid }))
 }
 

@@ -85,19 +85,20 @@ pub fn row<'a>(table: &str, keys: &[String], columns: impl Iterator<Item = &'a s
         key_table(table),
         main(table),
         keys.iter().map(|key| format!("r.{0} = k.{0}", quoted(key))).collect::<Vec<_>>().join(" AND "),
-        columns
-            .map(|column| format!("ifnull({}(r.{}), 0)", size.function(), quoted(column)))
-            .collect::<Vec<_>>()
-            .join(" + ")
+        columns.map(|column| size.of(&format!("r.{}", quoted(column)))).collect::<Vec<_>>().join(" + ")
     )
 }
 
-/// (key values) -> class and size of one cell, and the rowid by this name, or 0 where the table has none.
+/// (key values) -> class and size of one cell, and the rowid by this name, or 0 where the table has none. The size of text
+/// is -1 where SQLite would have to read it for that.
 pub fn cell_size(table: &str, keys: &[String], column: &str, rowid: Option<&str>, size: Size) -> String {
     let column = quoted(column);
+    let bytes = match size {
+        Size::Octets => size.of(&column),
+        Size::Length => format!("iif(typeof({column}) = 'text', -1, length({column}))"),
+    };
     format!(
-        "SELECT typeof({column}), {}({column}), {} FROM {} WHERE {}",
-        size.function(),
+        "SELECT typeof({column}), {bytes}, {} FROM {} WHERE {}",
         rowid.unwrap_or("0"),
         main(table),
         keys_match(keys)
@@ -109,20 +110,23 @@ pub fn cell(table: &str, keys: &[String], column: &str) -> String {
     format!("SELECT {} FROM {} WHERE {}", quoted(column), main(table), keys_match(keys))
 }
 
-/// How large a value is.
+/// How SQLite says how many bytes a value has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// In bytes, without reading it; since SQLite 3.43.
+    /// By `octet_length`, which does not read the value; since SQLite 3.43.
     Octets,
-    /// In bytes for a blob, which is not read for it, in characters for text, which is.
+    /// By `length`, which reads text, and stops at a NUL in it unless it is taken for a blob.
     Length,
 }
 
 impl Size {
-    fn function(self) -> &'static str {
+    fn of(self, column: &str) -> String {
         match self {
-            Size::Octets => "octet_length",
-            Size::Length => "length",
+            Size::Octets => format!("ifnull(octet_length({column}), 0)"),
+            Size::Length => format!(
+                "CASE typeof({column}) WHEN 'blob' THEN length({column}) WHEN 'text' THEN length(CAST({column} AS BLOB)) \
+                 ELSE 0 END"
+            ),
         }
     }
 }
