@@ -201,8 +201,8 @@ pub fn packages(outbound: &Outbound) -> Packages<'_> {
 
 /// The packages behind one cursor, up to and including another.
 ///
-/// Where both come from [`Inbound::needs`] they are what a stream in any order is missing. What was written again since is
-/// not there any more; then the last package passes `until`, so that the receiver learns that nothing is missing.
+/// Where both come from [`Inbound::needs`] they are what a stream in any order is missing. The last one ends at `until`,
+/// also where nothing is left of what lay before it, because it was written again since.
 pub fn packages_between<'a>(outbound: &'a Outbound, after: &Cursor, until: &Cursor) -> Packages<'a> {
     Packages { outbound, after: Some(after.clone()), until: Some(until.clone()), is_done: false }
 }
@@ -215,19 +215,6 @@ pub struct Packages<'a> {
     is_done: bool,
 }
 
-impl Packages<'_> {
-    fn read(&self) -> Result<Option<Produced>, StreamError> {
-        if self.until.is_some() && self.after >= self.until {
-            return Ok(None);
-        }
-        let produced = self.outbound.next_until(self.after.as_ref(), self.until.as_ref())?;
-        if produced.is_some() || self.until.is_none() {
-            return Ok(produced);
-        }
-        self.outbound.next(self.after.as_ref())
-    }
-}
-
 impl Iterator for Packages<'_> {
     type Item = Result<Produced, StreamError>;
 
@@ -235,7 +222,7 @@ impl Iterator for Packages<'_> {
         if self.is_done {
             return None;
         }
-        let produced = self.read().transpose();
+        let produced = self.outbound.next_until(self.after.as_ref(), self.until.as_ref()).transpose();
         match &produced {
             Some(Ok(produced)) => self.after = Some(produced.end.clone()),
             _ => self.is_done = true,
