@@ -59,7 +59,10 @@ impl Inbound {
         self.remote
     }
 
-    /// Merges a package and moves the position, or does neither. Takes either form of package.
+    /// Merges or stages a package and moves the position, or does neither. Takes either form of package.
+    ///
+    /// In the caller's transaction where one is open, which stays open and keeps its other work when the package is refused.
+    /// The receipt may be sent only after its commit.
     pub fn apply(&self, package: &[u8]) -> Result<Applied> {
         let transaction = Transaction::of_apply_on(&self.connection);
         let result = Package::decode(package)
