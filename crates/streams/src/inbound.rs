@@ -178,8 +178,9 @@ impl Inbound {
         let before = engine_facts::head(connection)?;
         let mut merge = Merge::new(connection, row.options.on_unknown, row.options.on_violation)?;
         staging.take(package, coverage, row.options.atomic, &mut merge)?;
-        row.violations += merge.violations;
-        if merge.effective && !mixed {
+        let merged = merge.end()?;
+        row.violations += merged.violations;
+        if merged.is_news && !mixed {
             let after = engine_facts::head(connection)?;
             arrivals::record(connection, self.remote, before, after, transaction)?;
         }
@@ -275,11 +276,15 @@ pub(crate) fn merge_staged(connection: &Connection, row: &InboundRow) -> Result<
     let merged = atomically(connection, || {
         let mut merge = Merge::new(connection, OnUnknown::Park, row.options.on_violation)?;
         staging.merge_everything(&mut merge)?;
-        Ok(merge.effective)
+        Ok(merge.end()?.is_news)
     });
     match merged {
         Err(error) if !error.is_busy() => {
-            atomically(connection, || staging.merge_everything(&mut Merge::parking(connection)?))?;
+            atomically(connection, || {
+                let mut merge = Merge::parking(connection)?;
+                staging.merge_everything(&mut merge)?;
+                merge.end()
+            })?;
             Ok(false)
         }
         merged => merged,
