@@ -480,11 +480,22 @@ fn a_check_sees_all_cells_of_a_row_though_others_stand_between_them() {
     b.run(schema);
     a.run("INSERT INTO t VALUES (1, 1, 2)");
     tell(&a, &b).unwrap();
-    a.run(
-        "BEGIN; UPDATE t SET c = 20; UPDATE t SET b = 10; INSERT INTO u VALUES ('k', 1); UPDATE t SET c = 15; COMMIT",
-    );
+    let transaction = |key: &str, [c, b, last_c]: [i64; 3]| {
+        format!(
+            "BEGIN; UPDATE t SET c = {c}; UPDATE t SET b = {b}; INSERT INTO u VALUES ('{key}', 1);
+             UPDATE t SET c = {last_c}; COMMIT"
+        )
+    };
+    a.run(&transaction("one package", [20, 10, 15]));
     tell(&a, &b).unwrap();
     assert_eq!(a.content(), b.content());
+    a.run(&transaction("a package for each change", [200, 100, 150]));
+    let inbound = b.inbound(a.site());
+    for package in packages(&a, &b, &single()) {
+        apply(&inbound, &package);
+    }
+    assert_eq!(a.content(), b.content());
+    assert_eq!(inbound.counts().unwrap(), (0, 0));
 }
 
 /// Packages are lost, and what was in them is overwritten: there is nothing left with which to fill the holes.
