@@ -7,6 +7,7 @@ use crate::identity::{Identity, Verdict};
 use crate::rows::{InboundRow, OutboundRow};
 use crate::rules::{Rule, holds};
 use crate::snapshot::no_streams;
+use crate::staging::before_value;
 use crate::tracked;
 use rejoin_bridge::Connection;
 use rejoin_change::{COUNTER_MAX, Cursor, SiteId};
@@ -47,7 +48,7 @@ pub(crate) fn acknowledge(connection: &Connection, mut row: OutboundRow, receipt
         }
         position if receipt.run == row.run => row.acked = position.or_since(&row),
         position => {
-            row.run_start = row.run_start.clone().min(position.or_since(&row));
+            row.run_start = before_value(row.run_start.clone().min(position.or_since(&row)));
             row.acked = row.run_start.clone();
         }
     }

@@ -5,7 +5,7 @@
 mod common;
 
 use common::*;
-use rejoin_change::{COUNTER_MAX, Cursor, SiteId};
+use rejoin_change::{COUNTER_MAX, Cursor, Place, SiteId};
 use rejoin_streams::{Atomic, InboundOptions, Order, OutboundOptions, Outcome, Produced, Side, StreamError};
 use rejoin_wire::{Mark, Position};
 
@@ -279,6 +279,9 @@ fn parts_of_a_value_that_a_run_left_behind_do_not_stop_the_next_one() {
         let options = OutboundOptions { package_bytes_max: 100, ..Default::default() };
         let any = InboundOptions { order: Order::Any, atomic, ..Default::default() };
         let (outbound, inbound) = (a.outbound_with(b.site(), &options), b.streams().inbound(a.site(), &any).unwrap());
+        a.run("INSERT INTO u VALUES ('small', 1)");
+        let small = outbound.next(None).unwrap().unwrap();
+        outbound.acknowledge(&inbound.apply(small.package.as_bytes()).unwrap().receipt).unwrap();
         a.run("INSERT INTO u VALUES ('large', hex(zeroblob(4000)))");
         let first = outbound.next(None).unwrap().unwrap();
         let second = outbound.next(Some(&first.end)).unwrap().unwrap();
@@ -291,6 +294,33 @@ fn parts_of_a_value_that_a_run_left_behind_do_not_stop_the_next_one() {
         assert_eq!(a.content(), b.content(), "{atomic:?}");
         assert_eq!(inbound.staged_bytes().unwrap(), 0);
     }
+}
+
+/// The receiver was restored to a moment at which it had the beginning of a large value, and the sender goes on from there
+/// in another run, which is not to begin inside the value: what is staged of it goes with the old run.
+#[test]
+fn a_run_never_begins_inside_a_value() {
+    let folder = Folder::new();
+    let (a, b) = (folder.database("a"), folder.database("b"));
+    let options = OutboundOptions { package_bytes_max: 100, ..Default::default() };
+    let outbound = a.outbound_with(b.site(), &options);
+    a.run("INSERT INTO t VALUES (1, 'before', hex(zeroblob(6000)))");
+    loop {
+        let package = outbound.next(None).unwrap().unwrap();
+        let applied = b.inbound(a.site()).apply(package.package.as_bytes()).unwrap();
+        outbound.acknowledge(&applied.receipt).unwrap();
+        if matches!(package.end.place, Place::At { part: Some(_), .. }) {
+            break;
+        }
+    }
+    b.backup(&folder.path("backup"));
+    insert(&a, 2..=3);
+    tell(&a, &b).unwrap();
+    outbound.set_acked(&Cursor::end_of_version(2)).unwrap();
+    let b = b.restore(&folder.path("backup"));
+    tell(&a, &b).unwrap();
+    assert_eq!(a.content(), b.content());
+    assert_eq!(b.inbound(a.site()).staged_bytes().unwrap(), 0);
 }
 
 /// Streams by hand may exchange packages before receipts. The receipt inside the package is enough.
