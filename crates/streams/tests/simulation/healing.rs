@@ -11,7 +11,7 @@ pub fn run(script: &Script, seed: u64) -> Checked {
     for (index, step) in script.steps.iter().enumerate() {
         world.take(step).map_err(|what| format!("step {index}: {what}"))?;
     }
-    world.heal(seed % 2 == 0)
+    world.heal(seed.is_multiple_of(2))
 }
 
 impl World {
