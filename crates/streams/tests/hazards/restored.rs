@@ -1,9 +1,9 @@
-//! A file is put back to what it was before: hazards 1, 2, 3 and what a restored end has lost.
+//! A file is put back to what it was before, or deleted.
 
 use crate::common::*;
 use crate::{heal, identity_side, insert, next};
 use rejoin_change::{Cursor, SiteId};
-use rejoin_streams::{OutboundOptions, Side};
+use rejoin_streams::{InboundOptions, Order, OutboundOptions, Side};
 
 #[test]
 fn a_restored_sender_is_noticed_when_it_is_behind_its_receivers_position() {
@@ -237,4 +237,29 @@ fn a_restored_server_and_its_clients_end_equal() {
         }
         assert_eq!(server.one::<i64>("SELECT count(*) FROM t"), 3 + 2 + 2 + 1 + if writes { 4 } else { 0 });
     }
+}
+
+/// The receiver has a stretch behind a hole, and no position. The file that sent it is gone, with its key, and the new one
+/// under its id would have been refused for ever, without a word of it in any receipt.
+#[test]
+fn a_wiped_sender_hears_of_ranges_too() {
+    let folder = Folder::new();
+    let (a, b) = (folder.database("a"), folder.database("b"));
+    insert(&a, 1..=2);
+    let any = InboundOptions { order: Order::Any, ..Default::default() };
+    let inbound = b.streams().inbound(a.site(), &any).unwrap();
+    let outbound = a.outbound(b.site());
+    let first = outbound.next_until(None, Some(&Cursor::end_of_version(1))).unwrap().unwrap();
+    let second = outbound.next(Some(&first.end)).unwrap().unwrap();
+    let receipt = inbound.apply(second.package.as_bytes()).unwrap().receipt;
+    assert_eq!((receipt.position.clone(), receipt.ranges.len()), (None, 1));
+    let wiped = folder.database("wiped");
+    wiped.host.execute("UPDATE crsql_site_id SET site_id = ?1 WHERE ordinal = 0", [a.site().as_bytes()]).unwrap();
+    let a = wiped.reopen();
+    insert(&a, 11..=12);
+    assert_eq!(identity_side(&a.outbound(b.site()).acknowledge(&receipt).unwrap_err()), Side::Here);
+    a.streams().reidentify().unwrap();
+    heal(&a, &b);
+    assert_eq!(a.content(), b.content());
+    assert_eq!(a.one::<i64>("SELECT count(*) FROM t"), 3);
 }
