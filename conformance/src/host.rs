@@ -1,5 +1,6 @@
 //! The two programs that load the libraries: the `sqlite3` shell and Debian's python3.
 
+use crate::program::Server;
 use crate::settings::PYTHON;
 use crate::value::{Row, Value, bytes_of, hex_of, rows_of};
 use serde_json::json;
@@ -71,6 +72,20 @@ impl Host {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "python3 ended with {}\n{errors}", output.status);
         String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+    }
+
+    /// Starts a python3 script behind `script.py` that ends by itself or is killed. `arguments` follow in sys.argv.
+    pub fn start_script(
+        folder: &Path,
+        libraries: &[(&Path, &str)],
+        script: &str,
+        arguments: &[&str],
+        log: &Path,
+    ) -> Server {
+        let text = format!("{}\n{script}", include_str!("script.py"));
+        let mut command = Command::new(PYTHON);
+        command.args(["-c", &text]).arg(folder).arg(json!(libraries).to_string()).args(arguments);
+        Server::start(&mut command, log.to_path_buf())
     }
 
     /// Like [`Host::run`] in python3, but goes on after a failure: one answer for each statement.

@@ -22,6 +22,7 @@ pub use program::{Program, Server, free_address, wait_until};
 pub use random::Random;
 pub use session::{Ran, Session};
 pub use settings::{
-    Engine, PYTHON, Settings, apsw, chinook, chromium, example, javascript, library, original, program, wasm,
+    Engine, PYTHON, Settings, apsw, chinook, chromium, example, example_program, javascript, library, original,
+    program, wasm,
 };
 pub use value::{Row, Value};

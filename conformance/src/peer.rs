@@ -1,6 +1,7 @@
 //! A database file with a name, the host that opens it, and the streams between two of them.
 
 use crate::host::{Answer, Host, Statement};
+use crate::program::Server;
 use crate::settings::{Engine, Settings};
 use crate::value::{Row, Value};
 use std::path::{Path, PathBuf};
@@ -82,6 +83,13 @@ impl Peer {
     pub fn script(&self, script: &str) -> Vec<String> {
         let folder = self.database.parent().expect("a file lies in a folder");
         Host::run_script(folder, &self.settings.libraries(self.engine), script)
+    }
+
+    /// Starts a python3 script as [`Peer::script`] runs it, which goes on. What it prints stands in NAME.log.
+    pub fn start(&self, script: &str, arguments: &[&str]) -> Server {
+        let folder = self.database.parent().expect("a file lies in a folder");
+        let log = folder.join(format!("{}.log", self.name));
+        Host::start_script(folder, &self.settings.libraries(self.engine), script, arguments, &log)
     }
 
     /// The one value that a statement gives.

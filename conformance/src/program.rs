@@ -39,26 +39,34 @@ impl Program {
 
     /// Starts a process that goes on; `name` is its log's.
     pub fn start(&self, name: &str, arguments: &[&str]) -> Server {
-        let log = self.logs.join(format!("{name}.log"));
-        let file = File::options().create(true).append(true).open(&log).expect("a log in a folder that exists");
-        let child = Command::new(&self.path)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(file.try_clone().expect("a file can be shared"))
-            .stderr(file)
-            .spawn()
-            .unwrap_or_else(|error| panic!("failed to start {}: {error}", self.path.display()));
-        Server { child, log }
+        Server::start(Command::new(&self.path).args(arguments), self.logs.join(format!("{name}.log")))
     }
 }
 
-/// A running process of the program. It is killed when this is dropped.
+/// A running process of the program, or of a script. It is killed when this is dropped.
 pub struct Server {
     child: Child,
     log: PathBuf,
 }
 
 impl Server {
+    /// Starts a process whose output goes to the end of a file.
+    pub(crate) fn start(command: &mut Command, log: PathBuf) -> Server {
+        let file = File::options().create(true).append(true).open(&log).expect("a log in a folder that exists");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().expect("a file can be shared"))
+            .stderr(file)
+            .spawn()
+            .unwrap_or_else(|error| panic!("failed to start {command:?}: {error}"));
+        Server { child, log }
+    }
+
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it at once, as `kill -9` does, and waits until it is gone.
     pub fn kill(mut self) {
         self.end();

@@ -95,6 +95,11 @@ pub fn program() -> Option<PathBuf> {
     there("program", beside_tests("rejoin"))
 }
 
+/// An example of the crate `rejoin`, made by `cargo build -p rejoin --example NAME`.
+pub fn example_program(name: &str) -> Option<PathBuf> {
+    there("example-program", beside_tests("examples").join(name))
+}
+
 /// The interpreter whose sqlite3 module is Debian's own and can load extensions.
 pub const PYTHON: &str = "/usr/bin/python3";
 

@@ -19,7 +19,7 @@ pub fn ci() -> Outcome<()> {
     }
     let is_missing = |program: &str| missing.iter().any(|need| need.program == program);
 
-    let mut required = vec!["library", "program"];
+    let mut required = vec!["library", "program", "example-program"];
     for program in ["sqlite3", needs::PYTHON] {
         if !is_missing(program) {
             required.push(program);
@@ -63,7 +63,7 @@ pub fn ci() -> Outcome<()> {
     report.step("documentation", || {
         run::run(cargo_command(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
     });
-    if report.step("build", || cargo(&["build", "--workspace"])) {
+    if report.step("build", || cargo(&["build", "--workspace"]).and_then(|()| build_examples())) {
         report.step("tests", || test(&["--workspace"], &required));
         if required.contains(&"oracle") {
             report.step("streams beside the original", || streams_beside_the_original(&required));
@@ -87,12 +87,13 @@ pub fn ci() -> Outcome<()> {
 /// Builds what the conformance tests drive, fetches what they compare with, and runs those that match a filter.
 pub fn conformance(filters: &[&str]) -> Outcome<()> {
     cargo(&["build", "--package", "rejoin-extension", "--package", "rejoin-cli"])?;
+    build_examples()?;
     oracle::make()?;
     wasm::make()?;
     chinook::make()?;
     apsw::make()?;
-    let mut required =
-        vec!["library", "program", "sqlite3", needs::PYTHON, "oracle", "wasm", "chinook", "apsw", "javascript"];
+    let mut required = vec!["library", "program", "example-program", "sqlite3", needs::PYTHON];
+    required.extend(["oracle", "wasm", "chinook", "apsw", "javascript"]);
     javascript::make()?;
     if run::is_there(needs::CHROMIUM) {
         javascript::example()?;
@@ -125,6 +126,11 @@ fn streams_beside_the_original(required: &[&str]) -> Outcome<()> {
     let library = oracle::make()?;
     let mut command = test_command(&["--package", "rejoin-streams"], required);
     run::run(command.env("REJOIN_ORIGINAL", library))
+}
+
+/// The program in Rust of the guide to the streams.
+fn build_examples() -> Outcome<()> {
+    cargo(&["build", "--package", "rejoin", "--examples"])
 }
 
 fn cargo(arguments: &[&str]) -> Outcome<()> {

@@ -31,6 +31,27 @@ impl Database {
         Database::prepare(|| Connection::open(path))
     }
 
+    /// Opens a database with flags or a file system of the program's own: `open` opens one connection, on this thread.
+    ///
+    /// ```
+    /// use rejoin::rusqlite::{Connection, OpenFlags};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("app.db");
+    /// let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    /// let database = rejoin::Database::open_with(|| Connection::open_with_flags(&path, flags))?;
+    /// # database.site_id()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `open`, and the engine's where the file was made by a version that it does not know.
+    pub fn open_with(open: impl FnOnce() -> rusqlite::Result<Connection>) -> Result<Database, StreamError> {
+        Database::prepare(open)
+    }
+
     /// Opens a database in memory, for tests.
     ///
     /// # Errors
@@ -69,6 +90,15 @@ impl Database {
         self.streams.outbound(remote, &OutboundOptions::default())
     }
 
+    /// As [`Database::outbound`], with options. With a wider filter than before, what was left out is told from the
+    /// beginning.
+    ///
+    /// # Errors
+    /// Where an option has no meaning, where the stream has a virtual table with other options, and SQLite's.
+    pub fn outbound_with(&self, remote: SiteId, options: &OutboundOptions) -> Result<Outbound, StreamError> {
+        self.streams.outbound(remote, options)
+    }
+
     /// What a remote database has told this one. The stream is made where it is not there.
     ///
     /// # Errors
@@ -77,7 +107,16 @@ impl Database {
         self.streams.inbound(remote, &InboundOptions::default())
     }
 
-    /// All of its streams, also for other options than the default ones.
+    /// As [`Database::inbound`], with options. A stream that has a virtual table keeps the options of its CREATE. With more
+    /// tables than before, the remote is asked for everything once more.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn inbound_with(&self, remote: SiteId, options: &InboundOptions) -> Result<Inbound, StreamError> {
+        self.streams.inbound(remote, options)
+    }
+
+    /// All of its streams: the list of them, what is parked, a new id for the database.
     pub fn streams(&self) -> &Streams {
         &self.streams
     }

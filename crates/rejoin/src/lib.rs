@@ -29,6 +29,8 @@
 //! # }
 //! ```
 //!
+//! [`streams`] has them with options: in any order, in a transaction of the program's own, and how they stand.
+//!
 //! The whole of it, with a server in the same program: a database is kept level with a room.
 //!
 //! ```
@@ -68,12 +70,12 @@ mod prepared;
 mod read_only;
 pub mod snapshot;
 pub mod status;
+pub mod streams;
 pub mod track;
 mod user_tables;
 
 pub use rejoin_change as change;
 pub use rejoin_node as node;
-pub use rejoin_streams as streams;
 pub use rusqlite;
 
 pub use cancel::Cancel;

@@ -5,6 +5,7 @@ use crate::coverage;
 use crate::error::{Result, StreamError};
 use crate::identity::{Identity, Verdict};
 use crate::rows::{InboundRow, OutboundRow};
+use crate::rules::{Rule, holds};
 use crate::snapshot::no_streams;
 use crate::tracked;
 use rejoin_bridge::Connection;
@@ -132,7 +133,7 @@ fn check_names(identity: &Identity, remote: SiteId, receipt: &Receipt) -> Result
 /// the stream to that receiver.
 pub(crate) fn verified_position(identity: &Identity, row: Option<&OutboundRow>, receipt: &Receipt) -> Result<Claimed> {
     let receiver = receipt.receiver;
-    if let Some(as_of) = &receipt.as_of {
+    if let Some(as_of) = receipt.as_of.as_ref().filter(|_| holds(Rule::AsOf)) {
         let end = Cursor::end_of_version(as_of.head);
         if identity.verify(&end, &as_of.mark) == Verdict::Another {
             return Err(another_history(identity, receiver, "heard of the head", &end));

@@ -2,6 +2,7 @@
 //! change of the remote's that came by a third database may be one that the remote itself has lost.
 
 use crate::error::Result;
+use crate::rules::{Rule, holds};
 use crate::sql;
 use rejoin_bridge::{Connection, ValueRef};
 use rejoin_change::{Cursor, SiteId};
@@ -51,6 +52,9 @@ impl Arrivals {
     /// written to as well, only changes of the remote's authorship can be told apart. A cell of col_version 0 may have
     /// come with a row that was restored here, so it counts as news.
     pub fn brought(&self, db_version: i64, col_version: i64, is_by_remote: bool) -> bool {
+        if !holds(Rule::Arrival) {
+            return col_version != 0 && is_by_remote;
+        }
         let index = self.0.partition_point(|arrival| arrival.last < db_version);
         let arrival = self.0.get(index).filter(|arrival| arrival.after < db_version);
         col_version != 0 && arrival.is_some_and(|arrival| arrival.entire || is_by_remote)

@@ -79,9 +79,17 @@ impl Coverage {
         first.chain(self.ranges.iter().map(|range| (Some(&range.start.cursor), &range.end.cursor)))
     }
 
-    /// Takes note that everything between the two is here.
+    /// Whether the position lies between the two, and is neither of them.
+    pub fn position_is_inside(&self, start: &Cursor, end: &Cursor) -> bool {
+        self.position.as_ref().is_some_and(|position| *start < position.cursor && position.cursor < *end)
+    }
+
+    /// Takes note that everything between the two is here. Of what overlaps only in part nothing shows that it is of the
+    /// same history, so that is forgotten, and told once more.
     pub fn add(&mut self, start: &Position, end: &Position) {
         let (mut start, mut end) = (start.clone(), end.clone());
+        let inside = |position: &Position| start.cursor < position.cursor && position.cursor < end.cursor;
+        self.ranges.retain(|range| !inside(&range.start) && !inside(&range.end));
         let begins = match (&self.position, &self.base) {
             (Some(position), _) => start.cursor <= position.cursor,
             (None, base) => base.as_ref().is_none_or(|base| start.cursor <= *base),
@@ -189,13 +197,28 @@ mod tests {
         let expected = [pair(Cursor::BEGINNING, end(2)), pair(end(4).cursor, end(6)), pair(end(8).cursor, end(9))];
         assert_eq!(missing, expected);
         assert!(coverage.covers_version(7) && !coverage.covers_version(5));
-        coverage.add(&end(3), &end(7));
+        coverage.add(&end(4), &end(6));
         assert_eq!(coverage.ranges.len(), 1, "touching ranges are one");
         coverage.add(&beginning(), &at(2, 5));
         assert_eq!(coverage.ranges.len(), 1);
         coverage.add(&at(2, 5), &end(2));
         assert_eq!((coverage.position.clone(), coverage.ranges.len()), (Some(end(8)), 0));
         assert_eq!(coverage.missing(None, Some(8)), []);
+    }
+
+    /// Two copies of one file may tell about the same versions. Only places that are known with their marks show that a
+    /// package goes on where another one ended.
+    #[test]
+    fn what_overlaps_in_part_is_forgotten() {
+        let mut coverage = Coverage::anew(Cursor::BEGINNING);
+        coverage.add(&end(2), &end(4));
+        coverage.add(&end(6), &end(8));
+        coverage.add(&end(3), &end(6));
+        let expected = [(end(3), end(8))].map(|(start, end)| Range { start, end });
+        assert_eq!(coverage.ranges, expected);
+        coverage.add(&beginning(), &end(1));
+        assert!(coverage.position_is_inside(&Cursor::BEGINNING, &end(2).cursor));
+        assert!(!coverage.position_is_inside(&end(1).cursor, &end(2).cursor));
     }
 
     #[test]

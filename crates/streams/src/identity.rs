@@ -12,6 +12,7 @@ use crate::engine_facts;
 use crate::error::{Result, StreamError, atomically};
 use crate::inbound::merge_staged;
 use crate::rows::{self, InboundRow, damaged, has_bookkeeping};
+use crate::rules::{Rule, holds};
 use crate::snapshot::mark_tables;
 use crate::sql;
 use rejoin_bridge::{Connection, ValueRef};
@@ -183,7 +184,7 @@ impl Identity {
         if head > self.witnessed {
             let remembered = connection.state(Remembered::default);
             if !remembered.has_own_epoch.get() {
-                self.begin_epoch(connection)?;
+                self.begin_epoch(connection, head)?;
                 remembered.has_own_epoch.set(true);
             }
             self.witnessed = head;
@@ -195,8 +196,8 @@ impl Identity {
     }
 
     /// Replaces an epoch under which nothing has been witnessed yet.
-    fn begin_epoch(&mut self, connection: &Connection) -> Result<()> {
-        let first_version = self.witnessed + 1;
+    fn begin_epoch(&mut self, connection: &Connection, head: i64) -> Result<()> {
+        let first_version = if holds(Rule::Witness) { self.witnessed } else { head } + 1;
         let mut nonce = [0; 8];
         connection.randomness(&mut nonce);
         connection.cached(sql::DROP_EPOCHS_FROM)?.run(&[first_version.into()])?;

@@ -59,7 +59,10 @@ impl Inbound {
         self.remote
     }
 
-    /// Merges a package and moves the position, or does neither. Takes either form of package.
+    /// Merges or stages a package and moves the position, or does neither. Takes either form of package.
+    ///
+    /// In the caller's transaction where one is open, which stays open and keeps its other work when the package is refused.
+    /// The receipt may be sent only after its commit.
     pub fn apply(&self, package: &[u8]) -> Result<Applied> {
         let transaction = Transaction::of_apply_on(&self.connection);
         let result = Package::decode(package)
@@ -175,8 +178,9 @@ impl Inbound {
         let before = engine_facts::head(connection)?;
         let mut merge = Merge::new(connection, row.options.on_unknown, row.options.on_violation)?;
         staging.take(package, coverage, row.options.atomic, &mut merge)?;
-        row.violations += merge.violations;
-        if merge.effective && !mixed {
+        let merged = merge.end()?;
+        row.violations += merged.violations;
+        if merged.is_news && !mixed {
             let after = engine_facts::head(connection)?;
             arrivals::record(connection, self.remote, before, after, transaction)?;
         }
@@ -272,11 +276,15 @@ pub(crate) fn merge_staged(connection: &Connection, row: &InboundRow) -> Result<
     let merged = atomically(connection, || {
         let mut merge = Merge::new(connection, OnUnknown::Park, row.options.on_violation)?;
         staging.merge_everything(&mut merge)?;
-        Ok(merge.effective)
+        Ok(merge.end()?.is_news)
     });
     match merged {
         Err(error) if !error.is_busy() => {
-            atomically(connection, || staging.merge_everything(&mut Merge::parking(connection)?))?;
+            atomically(connection, || {
+                let mut merge = Merge::parking(connection)?;
+                staging.merge_everything(&mut merge)?;
+                merge.end()
+            })?;
             Ok(false)
         }
         merged => merged,
@@ -357,6 +365,10 @@ fn judge_in_any_order(coverage: &Coverage, package: &Package) -> Outcome {
     let (start, end) = (&package.start, &package.end);
     if start.cursor < end.cursor && coverage.covers(&start.cursor, &end.cursor) {
         return Outcome::Duplicate;
+    }
+    // Nothing shows that a package which passes the position is of the history that it was earned in.
+    if coverage.position_is_inside(&start.cursor, &end.cursor) {
+        return Outcome::Overlap;
     }
     let mut with_it = coverage.clone();
     with_it.add(start, end);

@@ -25,6 +25,10 @@ mod outbound;
 mod parking;
 mod read;
 mod rows;
+#[cfg(feature = "rule-switches")]
+pub mod rules;
+#[cfg(not(feature = "rule-switches"))]
+mod rules;
 mod snapshot;
 mod sql;
 mod staging;

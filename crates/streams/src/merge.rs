@@ -10,10 +10,11 @@ use crate::parking;
 use crate::sql;
 use crate::staging::behind_value;
 use rejoin_bridge::{self as bridge, Connection, ValueRef};
-use rejoin_change::{COUNTER_MAX, Change, ChangeStore, SENTINEL, Value};
+use rejoin_change::{COUNTER_MAX, Change, ChangeStore, PackedKey, SENTINEL, Value};
 use rejoin_wire::Package;
+use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -27,12 +28,21 @@ pub(crate) struct Merge<'c> {
     shapes: HashMap<Arc<str>, Option<TableShape>>,
     /// The changes of the last row, of which more may follow: a row is merged at once, so that its CHECKs see all of it.
     pending: Vec<Change>,
-    /// Something was news.
-    pub effective: bool,
-    /// Rows merged although they violate a CHECK constraint.
-    pub violations: i64,
+    /// Rows that violate a CHECK as far as they are known: more of them may follow, and then they may not.
+    held: BTreeMap<(Arc<str>, PackedKey), Vec<Change>>,
+    effective: bool,
+    violations: i64,
     /// While the original engine merges cell by cell, no CHECK can be judged.
     _unchecked: Option<IgnoredChecks<'c>>,
+}
+
+/// What a merge did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Merged {
+    /// Something was news.
+    pub is_news: bool,
+    /// Rows merged although they violate a CHECK constraint.
+    pub violations: i64,
 }
 
 impl<'c> Merge<'c> {
@@ -46,6 +56,7 @@ impl<'c> Merge<'c> {
             only_parks: false,
             shapes: HashMap::new(),
             pending: Vec::new(),
+            held: BTreeMap::new(),
             effective: false,
             violations: 0,
             _unchecked: unchecked,
@@ -85,9 +96,21 @@ impl<'c> Merge<'c> {
         Ok(())
     }
 
-    /// Merges what waits.
+    /// Merges the last row's changes: what follows is not of it.
     pub fn finish(&mut self) -> Result<()> {
         self.merge_pending()
+    }
+
+    /// Merges everything that still waits. What violates a CHECK now does so for good.
+    pub fn end(mut self) -> Result<Merged> {
+        self.merge_pending()?;
+        for changes in std::mem::take(&mut self.held).into_values() {
+            match change_store::store(self.connection) {
+                Some(store) => self.merge_held(&*store, &changes)?,
+                None => self.merge_by_sql(&changes)?,
+            }
+        }
+        Ok(Merged { is_news: self.effective, violations: self.violations })
     }
 
     /// Merges changes behind which nothing follows.
@@ -140,31 +163,55 @@ impl<'c> Merge<'c> {
         }
     }
 
-    fn merge_by_store(&mut self, store: &dyn ChangeStore<Error = bridge::Error>, changes: &[Change]) -> Result<()> {
-        let mut rest = changes;
+    fn merge_by_store(&mut self, store: &Engine, changes: &[Change]) -> Result<()> {
+        let mut rest = Cow::Borrowed(changes);
+        if !self.held.is_empty() {
+            rest = Cow::Owned(self.hold_back(changes));
+        }
         loop {
-            let failure = match store.merge(rest) {
+            let failure = match store.merge(&rest) {
                 Ok(effective) => {
                     self.effective |= effective > 0;
                     return Ok(());
                 }
                 Err(failure) => failure,
             };
-            let violates = failure.error.code == bridge::code::CONSTRAINT_CHECK;
-            if !violates || self.on_violation == OnViolation::Stop {
+            if failure.error.code != bridge::code::CONSTRAINT_CHECK {
                 return Err(refused(&rest[failure.changes], failure.error));
             }
             // What lies before the row is merged; of the row itself nothing need be.
-            let row = &rest[failure.changes.start];
-            let of_row = |change: &&Change| change.key == row.key && change.table == row.table;
-            let start = failure.changes.start - rest[..failure.changes.start].iter().rev().take_while(of_row).count();
-            let end = start + rest[start..].iter().take_while(of_row).count();
-            let _unchecked = IgnoredChecks::begin(self.connection)?;
-            store.merge(&rest[start..end]).map_err(|failure| refused(&rest[start..end], failure.error))?;
             self.effective = true;
-            self.violations += 1;
-            rest = &rest[end..];
+            let row = row_of(&rest[failure.changes.start]);
+            let before = rest[..failure.changes.start].iter().rev();
+            let start = failure.changes.start - before.take_while(|change| row_of(change) == row).count();
+            self.held.insert(row, Vec::new());
+            rest = Cow::Owned(self.hold_back(&rest[start..]));
         }
+    }
+
+    /// Keeps the changes of rows that violate a CHECK so far, and returns the others.
+    fn hold_back(&mut self, changes: &[Change]) -> Vec<Change> {
+        let mut others = Vec::with_capacity(changes.len());
+        for change in changes {
+            match self.held.get_mut(&row_of(change)) {
+                Some(held) => held.push(change.clone()),
+                None => others.push(change.clone()),
+            }
+        }
+        others
+    }
+
+    /// Merges the changes of one row together. They may stand apart in the stream, and only together obey its CHECKs.
+    fn merge_held(&mut self, store: &Engine, changes: &[Change]) -> Result<()> {
+        let Err(failure) = store.merge(changes) else { return Ok(()) };
+        let violates = failure.error.code == bridge::code::CONSTRAINT_CHECK;
+        if !violates || self.on_violation == OnViolation::Stop {
+            return Err(refused(&changes[failure.changes], failure.error));
+        }
+        let _unchecked = IgnoredChecks::begin(self.connection)?;
+        store.merge(changes).map_err(|failure| refused(&changes[failure.changes], failure.error))?;
+        self.violations += 1;
+        Ok(())
     }
 
     fn merge_by_sql(&mut self, changes: &[Change]) -> Result<()> {
@@ -194,6 +241,12 @@ impl<'c> Merge<'c> {
         Ok(())
     }
 }
+
+fn row_of(change: &Change) -> (Arc<str>, PackedKey) {
+    (change.table.clone(), change.key.clone())
+}
+
+type Engine = dyn ChangeStore<Error = bridge::Error>;
 
 /// Effective merges of this transaction, as the engine counts them.
 fn rows_impacted(connection: &Connection) -> Result<i64> {

@@ -10,14 +10,15 @@ pub struct OutboundOptions {
     pub exclude_sites: Vec<SiteId>,
     /// Only what was written in this database, under its present or a former id.
     pub local_only: bool,
-    /// Only these tables, compared without regard to the case of ASCII letters. `None` is all.
+    /// Only these tables, compared without regard to the case of ASCII letters. `None` is all. With more than before, a
+    /// stream tells everything from `since` again.
     pub tables: Option<Vec<String>>,
     /// Start where `crsql_tracked_peers` says that another sync layer had sent this remote everything, if that lies behind
     /// `since`. Nothing proves it, so it is a promise of the caller's.
     pub trust_tracked: bool,
     /// How packages are written.
     pub format: Format,
-    /// Soft limit of one package before compression, in bytes: a single larger change makes a larger package. From 1 to
+    /// Soft limit of one package before compression, in bytes. A value that is larger travels in parts. From 1 to
     /// [`limits::PACKAGE_BYTES_SOFT_MAX`].
     pub package_bytes_max: usize,
     /// The most changes in one package; at least 1. `None` is as many as fit.

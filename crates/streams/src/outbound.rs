@@ -4,7 +4,7 @@ use crate::engine_facts;
 use crate::error::{Result, StreamError, atomically};
 use crate::read::{Content, read_content};
 use crate::rows::{InboundRow, OutboundRow};
-use crate::snapshot::{Snapshot, no_streams};
+use crate::snapshot::{self, Snapshot, no_streams};
 use rejoin_bridge::Connection;
 use rejoin_change::{Cursor, SiteId};
 use rejoin_wire::{Encoded, Package, Receipt};
@@ -115,9 +115,13 @@ impl Outbound {
         atomically(&self.connection, || acknowledge::acknowledge(&self.connection, self.row()?, receipt))
     }
 
-    /// How many versions the acknowledged position lies behind the head.
+    /// How many versions the acknowledged position lies behind the head. A version that has to be read again, because the
+    /// schema has changed since, counts.
     pub fn pending(&self) -> Result<i64> {
-        Ok(versions_behind(&self.row()?.acked, engine_facts::head(&self.connection)?))
+        let acked = self.row()?.acked;
+        let again = snapshot::newest_version_again(&self.connection)?;
+        let from = again.as_ref().map_or(&acked, |again| again.min(&acked));
+        Ok(versions_behind(from, engine_facts::head(&self.connection)?))
     }
 
     /// Where the stream stands.

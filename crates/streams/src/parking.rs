@@ -109,7 +109,7 @@ pub(crate) fn merge_fitting(connection: &Connection) -> Result<(i64, bool)> {
         merge.finish()?;
     }
     recount(connection)?;
-    Ok((merged, merge.effective))
+    Ok((merged, merge.end()?.is_news))
 }
 
 fn some_parked(connection: &Connection, table: &Arc<str>, behind: &(Vec<u8>, String)) -> Result<Vec<Change>> {

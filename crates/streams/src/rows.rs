@@ -2,6 +2,7 @@
 
 use crate::error::{Result, StreamError};
 use crate::options::{Atomic, InboundOptions, OnGap, OnUnknown, OnViolation, Order};
+use crate::rules::{Rule, holds};
 use crate::sql;
 use rejoin_bridge::{Connection, Statement, ValueRef};
 use rejoin_change::{Cursor, SiteId};
@@ -103,6 +104,9 @@ impl OutboundRow {
 
     /// Everything from `cursor` on is told once more. The receiver follows, because the number is higher.
     pub fn start_next_run(&mut self, cursor: Cursor) {
+        if !holds(Rule::Run) {
+            return;
+        }
         self.run += 1;
         self.run_start = cursor.clone();
         self.acked = cursor;

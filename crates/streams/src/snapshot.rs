@@ -78,7 +78,8 @@ fn refuse_remade_tables(connection: &Connection, snapshot: &Snapshot) -> Result<
     if snapshot.identity.schema_version == engine_facts::schema_version(connection)? {
         return Ok(());
     }
-    let Some(table) = unmarked_tables(connection)?.into_iter().find(|table| table.known) else { return Ok(()) };
+    let remade = known_tables(connection)?.into_iter().find(|table| table.known && !table.marked);
+    let Some(table) = remade else { return Ok(()) };
     let name = table.clock_table.strip_suffix(sql::CLOCK_SUFFIX).unwrap_or(&table.clock_table);
     Err(StreamError::here(format!(
         "the history of table {name} was given up (by crsql_as_table, or by other key columns) after others were told of \
@@ -86,29 +87,38 @@ fn refuse_remade_tables(connection: &Connection, snapshot: &Snapshot) -> Result<
     )))
 }
 
-struct UnmarkedTable {
+/// A clock table, as the streams know it.
+struct KnownTable {
     clock_table: String,
+    marked: bool,
     /// The streams have read it before.
     known: bool,
 }
 
-fn unmarked_tables(connection: &Connection) -> Result<Vec<UnmarkedTable>> {
+fn known_tables(connection: &Connection) -> Result<Vec<KnownTable>> {
     let read = |sql| -> Result<HashSet<String>> {
         Ok(connection.cached(sql)?.query(&[], |row| Ok(row.column_text(0)))?.into_iter().collect())
     };
     let (marked, known) = (read(sql::TABLE_MARKS)?, read(sql::KNOWN_TABLES)?);
-    let tables = engine_facts::engine_tables(connection)?;
-    let unmarked = tables.clock_tables.iter().filter(|table| !marked.contains(*table));
-    Ok(unmarked.map(|table| UnmarkedTable { clock_table: table.clone(), known: known.contains(table) }).collect())
+    let table = |clock_table: &String| KnownTable {
+        marked: marked.contains(clock_table),
+        known: known.contains(clock_table),
+        clock_table: clock_table.clone(),
+    };
+    Ok(engine_facts::engine_tables(connection)?.clock_tables.iter().map(table).collect())
 }
 
 /// Lets every clock table be known again that is not known yet.
 pub(crate) fn mark_tables(connection: &Connection) -> Result<()> {
-    for UnmarkedTable { clock_table, known } in unmarked_tables(connection)? {
-        if !known {
-            connection.execute(&sql::mark_table(&clock_table))?;
-            connection.cached(sql::KNOW_TABLE)?.run(&[(&clock_table).into()])?;
+    for KnownTable { clock_table, marked, known } in known_tables(connection)? {
+        if known {
+            continue;
         }
+        // Marks outlive a change of identity, which forgets what was known.
+        if !marked {
+            connection.execute(&sql::mark_table(&clock_table))?;
+        }
+        connection.cached(sql::KNOW_TABLE)?.run(&[(&clock_table).into()])?;
     }
     Ok(())
 }
@@ -145,8 +155,8 @@ fn raise_witness(connection: &Connection) -> Result<()> {
         parking::merge_if_schema_changed(connection)?;
         let mut identity = Identity::load(connection)?.ok_or_else(no_streams)?;
         let schema_version = engine_facts::schema_version(connection)?;
-        if identity.schema_version != schema_version && identity.witnessed > 0 {
-            resend_newest_version(connection, &identity)?;
+        if let Some(from) = before_late_stamps(&identity, schema_version) {
+            resend(connection, &from)?;
         }
         if identity.schema_version != schema_version || identity.witnessed == 0 {
             mark_tables(connection)?;
@@ -156,11 +166,22 @@ fn raise_witness(connection: &Connection) -> Result<()> {
     })
 }
 
-/// A change of the schema can stamp cells late: at the version that was the newest, and nowhere below it.
-fn resend_newest_version(connection: &Connection, identity: &Identity) -> Result<()> {
-    let before_newest = Cursor::end_of_version(identity.witnessed - 1);
+/// A change of the schema can stamp cells late: at the version that was the newest, and nowhere below it. Where one came
+/// since, the version must be read again from here.
+fn before_late_stamps(identity: &Identity, schema_version: i64) -> Option<Cursor> {
+    let changed = identity.schema_version != schema_version && identity.witnessed > 0;
+    changed.then(|| Cursor::end_of_version(identity.witnessed - 1))
+}
+
+/// The place from which all streams will go on at their next read, if they are further now.
+pub(crate) fn newest_version_again(connection: &Connection) -> Result<Option<Cursor>> {
+    let Some(identity) = Identity::load(connection)? else { return Ok(None) };
+    Ok(before_late_stamps(&identity, engine_facts::schema_version(connection)?))
+}
+
+fn resend(connection: &Connection, from: &Cursor) -> Result<()> {
     for mut row in OutboundRow::all(connection)? {
-        let from = row.acked.clone().min(before_newest.clone());
+        let from = row.acked.clone().min(from.clone());
         row.start_next_run(from);
         row.save(connection)?;
     }

@@ -6,6 +6,7 @@ use crate::error::{Result, StreamError};
 use crate::merge::Merge;
 use crate::options::Atomic;
 use crate::rows::damaged;
+use crate::rules::{Rule, holds};
 use crate::sql;
 use rejoin_bridge::Connection;
 use rejoin_change::{Change, Cursor, Part, Place, SiteId, Value};
@@ -46,7 +47,7 @@ impl<'a> Staging<'a> {
         }
         // A version of which nothing more came may be complete now, because the package passes it.
         for version in self.versions()? {
-            if coverage.covers_version(version) {
+            if holds(Rule::Closing) && coverage.covers_version(version) {
                 self.merge_version(version, None, merge)?;
             }
         }

@@ -9,7 +9,7 @@ use crate::options::{InboundOptions, Order, OutboundOptions, Since};
 use crate::outbound::{Outbound, versions_behind};
 use crate::parking;
 use crate::rows::{InboundRow, OutboundRow, has_bookkeeping};
-use crate::snapshot::no_streams;
+use crate::snapshot::{self, no_streams};
 use crate::sql;
 use crate::staging::Staging;
 use crate::tracked;
@@ -104,11 +104,12 @@ impl Streams {
     /// All streams.
     pub fn list(&self) -> Result<Vec<StreamStatus>> {
         let head = self.head()?;
+        let again = snapshot::newest_version_again(&self.connection)?;
         let outbound = OutboundRow::all(&self.connection)?.into_iter().map(|row| StreamStatus {
             name: row.name,
             direction: Direction::Outbound,
             remote: row.remote,
-            behind: versions_behind(&row.acked, head),
+            behind: versions_behind(again.as_ref().map_or(&row.acked, |again| again.min(&row.acked)), head),
             position: Some(row.acked),
             head: Some(head),
             staged_bytes: 0,

@@ -6,7 +6,7 @@ mod common;
 
 use common::*;
 use rejoin_change::{COUNTER_MAX, Cursor, SiteId};
-use rejoin_streams::{OutboundOptions, Outcome, Produced, Side, StreamError};
+use rejoin_streams::{InboundOptions, Order, OutboundOptions, Outcome, Produced, Side, StreamError};
 use rejoin_wire::{Mark, Position};
 
 fn identity_side(error: &StreamError) -> Side {
@@ -247,6 +247,27 @@ fn a_copys_package_is_never_taken_for_a_duplicate() {
     let error = b.inbound(a.site()).apply(package.package.as_bytes()).unwrap_err();
     assert_eq!(identity_side(&error), Side::Remote);
     assert_eq!(b.one::<i64>("SELECT count(*) FROM t WHERE id = 20"), 0);
+}
+
+/// Neither end of the copy's package is a place that the receiver knows, so no mark tells the two histories apart. Joined to
+/// one stretch, they would hide from both databases what it lacks of either.
+#[test]
+fn packages_of_two_copies_do_not_become_one_stretch_in_any_order() {
+    let folder = Folder::new();
+    let (a, b) = (folder.database("a"), folder.database("b"));
+    a.backup(&folder.path("copy"));
+    let copy = Database::open_bare(&folder.path("copy"));
+    insert(&a, 1..=1);
+    insert(&copy, 11..=12);
+    let any = InboundOptions { order: Order::Any, ..Default::default() };
+    let inbound = b.streams().inbound(a.site(), &any).unwrap();
+    let of_a = next(&a, &b, &OutboundOptions::default());
+    let of_copy = next(&copy, &b, &OutboundOptions::default());
+    assert_eq!(inbound.apply(of_a.package.as_bytes()).unwrap().outcome, Outcome::Merged);
+    let applied = inbound.apply(of_copy.package.as_bytes()).unwrap();
+    assert_eq!(applied.outcome, Outcome::Overlap);
+    assert_eq!(identity_side(&copy.outbound(b.site()).acknowledge(&applied.receipt).unwrap_err()), Side::Here);
+    assert!(a.outbound(b.site()).acknowledge(&applied.receipt).unwrap().took);
 }
 
 /// Streams by hand may exchange packages before receipts. The receipt inside the package is enough.
@@ -641,6 +662,23 @@ fn a_table_tracked_anew_ends_equal_after_a_reidentification() {
     heal(&a, &b);
     assert_eq!(a.content(), b.content());
     assert_eq!(b.one::<i64>("SELECT count(*) FROM t WHERE id = 5"), 1);
+}
+
+/// The mark on its clock was there from before the change of identity, and the table was not taken note of again.
+#[test]
+fn a_table_tracked_anew_is_noticed_after_a_change_of_identity_too() {
+    let folder = Folder::new();
+    let (a, b) = (folder.database("a"), folder.database("b"));
+    insert(&a, 1..=2);
+    level(&a, &b).unwrap();
+    b.run("UPDATE t SET b = 'b' WHERE id = 1");
+    a.streams().reidentify().unwrap();
+    level(&a, &b).unwrap();
+    a.run("SELECT crsql_as_table('t'); UPDATE t SET b = 'untold' WHERE id = 1; SELECT crsql_as_crr('t')");
+    assert_eq!(identity_side(&a.outbound(b.site()).next(None).unwrap_err()), Side::Here);
+    a.streams().reidentify().unwrap();
+    heal(&a, &b);
+    assert_eq!(a.content(), b.content());
 }
 
 /// Numbers end, and the stream would stop for good with the last run.

@@ -468,6 +468,73 @@ fn a_check_sees_all_cells_of_a_row_however_the_transaction_was_cut() {
     assert_eq!(a.content(), b.content());
 }
 
+/// In the sender's last transaction c is written before b, and once more behind another row: what is left of it is b,
+/// the other row, c. Each value was valid beside the other's at any moment there.
+#[test]
+fn a_check_sees_all_cells_of_a_row_though_others_stand_between_them() {
+    let folder = Folder::new();
+    let schema = "CREATE TABLE t(id INTEGER PRIMARY KEY NOT NULL, b, c, CHECK (b < c)); SELECT crsql_as_crr('t');
+        CREATE TABLE u(k TEXT PRIMARY KEY NOT NULL, v); SELECT crsql_as_crr('u')";
+    let (a, b) = (Database::open_bare(&folder.path("a")), Database::open_bare(&folder.path("b")));
+    a.run(schema);
+    b.run(schema);
+    a.run("INSERT INTO t VALUES (1, 1, 2)");
+    tell(&a, &b).unwrap();
+    let transaction = |key: &str, [c, b, last_c]: [i64; 3]| {
+        format!(
+            "BEGIN; UPDATE t SET c = {c}; UPDATE t SET b = {b}; INSERT INTO u VALUES ('{key}', 1);
+             UPDATE t SET c = {last_c}; COMMIT"
+        )
+    };
+    a.run(&transaction("one package", [20, 10, 15]));
+    tell(&a, &b).unwrap();
+    assert_eq!(a.content(), b.content());
+    a.run(&transaction("a package for each change", [200, 100, 150]));
+    let inbound = b.inbound(a.site());
+    for package in packages(&a, &b, &single()) {
+        apply(&inbound, &package);
+    }
+    assert_eq!(a.content(), b.content());
+    assert_eq!(inbound.counts().unwrap(), (0, 0));
+}
+
+/// Packages are lost, and what was in them is overwritten: there is nothing left with which to fill the holes.
+#[test]
+fn a_hole_of_which_nothing_is_left_is_filled_by_an_empty_package() {
+    let folder = Folder::new();
+    let (a, b) = (folder.database("a"), folder.database("b"));
+    a.run("BEGIN; INSERT INTO u VALUES ('v', 1), ('w', 1), ('x', 1), ('y', 1), ('z', 1); COMMIT");
+    a.run("INSERT INTO u VALUES ('last', 1)");
+    let packages = packages(&a, &b, &single());
+    let inbound = inbound(&b, &a, &any_order());
+    for package in packages.iter().step_by(2) {
+        apply(&inbound, package);
+    }
+    a.run("UPDATE u SET v = 2 WHERE k IN ('w', 'y', 'last')");
+    let outbound = a.outbound(b.site());
+    for _ in 0..3 {
+        for (after, until) in inbound.needs().unwrap() {
+            let mut from = after;
+            while let Some(package) = outbound.next_until(Some(&from), Some(&until)).unwrap() {
+                apply(&inbound, &package);
+                from = package.end;
+            }
+        }
+    }
+    outbound.acknowledge(&inbound.receipt().unwrap()).unwrap();
+    tell_any(&a, &b, &inbound);
+    assert_eq!(inbound.needs().unwrap(), []);
+    assert_eq!(inbound.staged_bytes().unwrap(), 0);
+    assert_eq!(a.content(), b.content());
+}
+
+fn tell_any(a: &Database, b: &Database, inbound: &Inbound) {
+    let outbound = a.outbound(b.site());
+    while let Some(package) = outbound.next(None).unwrap() {
+        outbound.acknowledge(&inbound.apply(package.package.as_bytes()).unwrap().receipt).unwrap();
+    }
+}
+
 /// Cuts the last change of a package into parts of `part` bytes, as an outbound stream does with a value that is too large.
 fn cut(package: &Package, part: usize) -> Vec<Package> {
     let change = package.changes.last().unwrap().clone();

@@ -69,6 +69,10 @@ fn the_limits_on_the_pages_are_those_of_the_code() {
         ("messages.md", limits::MESSAGE_BYTES_MAX),
         ("messages.md", limits::MESSAGE_RECEIPT_BYTES_MAX),
         ("messages.md", limits::COLUMNS_MAX),
+        ("receipt.md", limits::RANGES_MAX),
+        ("../limits.md", limits::RANGES_MAX),
+        ("../limits.md", limits::FORMER_IDS_MAX),
+        ("../limits.md", limits::PACKAGE_CHANGES_MAX),
     ] {
         let path = format!("{}/../../docs/formats/{page}", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(&path).expect("the page is there");

@@ -42,7 +42,7 @@ pub(crate) fn read_content(
         // What the start stood in has gone: the version is closed.
         end = version_end(start.db_version, until);
     }
-    let is_exhausted = loop {
+    let stop = loop {
         let (version, present) = match versions.next(until)? {
             Next::Version(version, present) => (version, present),
             Next::LeftOut(version) => match version_end(version, until) {
@@ -50,10 +50,10 @@ pub(crate) fn read_content(
                     end = Some(closed);
                     continue;
                 }
-                None => break false,
+                None => break Stop::Until,
             },
-            Next::Beyond => break false,
-            Next::None => break true,
+            Next::Beyond => break Stop::Until,
+            Next::None => break if until.is_some() { Stop::Until } else { Stop::Exhausted },
         };
         let inside = |cursor: &&Cursor| cursor.db_version == version && !cursor.is_end_of_version();
         match filling.fill(version, &present, Some(start).filter(inside), until.filter(inside))? {
@@ -64,14 +64,33 @@ pub(crate) fn read_content(
             Filled::Partly(last) => {
                 versions.kept.keep(&state, witnessed, version, versions.wanted, present.ordered);
                 end = last.or(end);
-                break false;
+                break Stop::Full;
+            }
+            Filled::ToUntil => {
+                versions.kept.keep(&state, snapshot.identity.witnessed, version, versions.wanted, present.ordered);
+                break Stop::Until;
             }
         }
     };
-    if is_exhausted && until.is_none() && (snapshot.head > 0 || end.is_some()) {
-        end = Some(head_end);
+    match stop {
+        Stop::Full => {}
+        // Also where nothing is left of what was to be told: else whoever asks for it would ask for ever. Nothing will be
+        // stored there any more, since what comes lies behind the head.
+        Stop::Until => end = until.cloned(),
+        Stop::Exhausted if snapshot.head > 0 || end.is_some() => end = Some(head_end),
+        Stop::Exhausted => {}
     }
     Ok(end.filter(|end| end > start).map(|end| Content { changes: filling.changes, end }))
+}
+
+/// Why a package holds no more.
+enum Stop {
+    /// There is no room.
+    Full,
+    /// Everything up to the end that was asked for is in it.
+    Until,
+    /// Everything is in it.
+    Exhausted,
 }
 
 /// The end of a version, unless it lies behind `until`.

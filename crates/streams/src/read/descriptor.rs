@@ -24,19 +24,6 @@ pub(super) struct Descriptor {
 }
 
 impl Descriptor {
-    /// The place of the change in the stream, or `None` where the key table does not know its key.
-    pub fn cursor(&self, tables: &Tables, version: i64) -> Result<Option<Cursor>> {
-        let Some(key) = self.packed(tables)? else { return Ok(None) };
-        let table = tables.get(self.table);
-        let place = Place::At {
-            table: table.name.clone(),
-            key,
-            column: table.columns[self.column as usize].clone(),
-            part: None,
-        };
-        Ok(Some(Cursor { db_version: version, seq: self.seq, place }))
-    }
-
     /// Where the change lies as seen from a cursor in its version. A value that the cursor stands inside lies behind it.
     pub fn compare(&self, tables: &Tables, cursor: &Cursor) -> Result<Ordering> {
         let by_seq = self.seq.cmp(&cursor.seq);

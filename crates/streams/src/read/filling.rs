@@ -29,8 +29,10 @@ pub(super) struct Filling<'a> {
 pub(super) enum Filled {
     /// To its end.
     Complete,
-    /// To here, because the package is full or `until` lies here; None where nothing of it was told.
+    /// To here, because the package is full; None where nothing of it was told.
     Partly(Option<Cursor>),
+    /// To `until`, which lies inside it.
+    ToUntil,
 }
 
 /// A place in a version's changes, and the room that is left for it.
@@ -81,7 +83,6 @@ impl<'a> Filling<'a> {
         };
         let (mut at, begun) = start.map_or(Ok((0, None)), place)?;
         let (stop, cut) = until.map_or(Ok((ordered.len(), None)), place)?;
-        let first = at;
         let cut_at = |at: usize| cut.as_ref().filter(|_| at == stop).map(|(_, part)| *part);
         if let Some((change, part)) = &begun {
             if !self.go_on(&span, change, *part, cut_at(at))? {
@@ -99,14 +100,11 @@ impl<'a> Filling<'a> {
         if let (Some((change, _)), Some(part)) = (&cut, cut_at(at)) {
             self.go_on(&span, change, Part { offset_bytes: 0, ..part }, Some(part))?;
         }
-        match until {
-            None => Ok(Filled::Complete),
-            Some(_) if self.part.is_some() || stop <= first => Ok(Filled::Partly(self.last_since(told_before))),
-            Some(_) => ordered.with(stop - 1, 1, |changes| match changes {
-                [last] => Ok(Filled::Partly(last.cursor(self.tables, version)?)),
-                _ => Ok(Filled::Partly(None)),
-            }),
-        }
+        Ok(match until {
+            None => Filled::Complete,
+            Some(_) if self.part.is_some() => Filled::Partly(self.last_since(told_before)),
+            Some(_) => Filled::ToUntil,
+        })
     }
 
     /// The place of the last change, where it was told since.
