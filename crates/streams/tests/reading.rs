@@ -536,6 +536,59 @@ fn where_nothing_follows_inside_a_version_an_empty_package_closes_it() {
 }
 
 #[test]
+fn a_stream_of_some_tables_tells_of_no_other_however_much_they_hold() {
+    let folder = Folder::new();
+    let a = folder.database("a");
+    a.run("BEGIN");
+    fill(&a, 1, 9_000);
+    a.run("INSERT INTO u VALUES ('k', 1), ('l', 2); COMMIT; INSERT INTO t VALUES (0, 0, 0)");
+    let options = |tables: &[&str]| OutboundOptions {
+        tables: Some(tables.iter().map(|table| table.to_string()).collect()),
+        ..options(20_000, None)
+    };
+    let told = packages(&a.outbound_with(REMOTE, &options(&["U", "none"])), &Cursor::BEGINNING);
+    assert_eq!(told.len(), 1);
+    assert_same(&joined(&told), &listed(&a).into_iter().filter(|change| &*change.table == "u").collect::<Vec<_>>());
+    assert_eq!(told[0].end.cursor, Cursor::end_of_version(2));
+    let told = packages(&a.outbound_with(SiteId([8; 16]), &options(&["t"])), &Cursor::BEGINNING);
+    assert_same(&joined(&told), &listed(&a).into_iter().filter(|change| &*change.table == "t").collect::<Vec<_>>());
+    let told = packages(&a.outbound_with(SiteId([9; 16]), &options(&[])), &Cursor::BEGINNING);
+    assert_eq!((told.len(), joined(&told).len()), (1, 0));
+}
+
+#[test]
+fn a_version_of_an_excluded_author_is_passed_without_being_put_in_order() {
+    let folder = Folder::new();
+    let (a, b) = (folder.database("a"), folder.database("b"));
+    fill(&b, 1, 9_000);
+    tell(&b, &a).unwrap();
+    a.run("INSERT INTO u VALUES ('k', 1)");
+    let excluding = OutboundOptions { exclude_sites: vec![b.site()], ..options(20_000, None) };
+    for outbound in [a.outbound_with(REMOTE, &excluding), a.outbound(b.site())] {
+        let told = packages(&outbound, &Cursor::BEGINNING);
+        assert_eq!((told.len(), joined(&told).len()), (1, 1));
+    }
+}
+
+#[test]
+fn a_connection_closes_in_the_middle_of_a_large_version_and_of_a_large_value() {
+    let folder = Folder::new();
+    let a = folder.database("a");
+    fill(&a, 1, 9_000);
+    a.run("INSERT INTO u VALUES ('big', zeroblob(20000000))");
+    let outbound = a.outbound_with(REMOTE, &options(20_000, None));
+    let first = outbound.next(None).unwrap().unwrap();
+    assert!(!first.end.is_end_of_version());
+    let begun = outbound.next(Some(&Cursor::end_of_version(1))).unwrap().unwrap();
+    assert!(part(&begun.end).is_some());
+    drop(outbound);
+    let a = a.reopen();
+    let outbound = a.outbound_with(REMOTE, &options(20_000, None));
+    let again = outbound.next(None).unwrap().unwrap();
+    assert_eq!(decoded(&again).changes, decoded(&first).changes);
+}
+
+#[test]
 fn hundreds_of_tables_are_read_as_one_stream() {
     let folder = Folder::new();
     let a = Database::open_bare(&folder.path("a"));

@@ -33,8 +33,9 @@ pub(crate) fn read_content(
     let tables = Tables::of(connection)?;
     let state = State::of(&snapshot.identity, &tables);
     let filter = Filter::new(connection, snapshot, row, &tables)?;
-    let mut versions = Versions::new(connection, &tables, &filter, row.tables.as_deref(), start);
-    versions.kept.look(&state, snapshot.identity.witnessed);
+    let witnessed = snapshot.identity.witnessed;
+    let mut versions = Versions::new(connection, &tables, &filter, row.tables.as_deref(), witnessed, start);
+    versions.kept.look(&state, witnessed);
     let mut filling = Filling::new(connection, &tables, &filter, &state, row);
     let mut end = None;
     if !start.is_end_of_version() && versions.next_is_behind(start.db_version)? {
@@ -61,7 +62,7 @@ pub(crate) fn read_content(
                 end = Some(Cursor::end_of_version(version));
             }
             Filled::Partly(last) => {
-                versions.kept.keep(&state, snapshot.identity.witnessed, version, versions.wanted, present.ordered);
+                versions.kept.keep(&state, witnessed, version, versions.wanted, present.ordered);
                 end = last.or(end);
                 break Stop::Full;
             }
@@ -101,7 +102,8 @@ fn version_end(version: i64, until: Option<&Cursor>) -> Option<Cursor> {
 /// The changes of one version.
 pub(super) struct Present {
     pub ordered: Rc<Ordered>,
-    /// They were listed in the snapshot that is being read, so that none has gone meanwhile.
+    /// Nothing was written since they were listed, so that none has gone meanwhile: a cell that is overwritten moves to a
+    /// version beyond the head.
     pub is_fresh: bool,
 }
 
@@ -111,6 +113,8 @@ struct Versions<'a> {
     tables: &'a Tables,
     filter: &'a Filter<'a>,
     wanted: Option<&'a [String]>,
+    /// The head, which a snapshot has always witnessed.
+    witnessed: i64,
     kept: Rc<Kept>,
     /// A version that is kept and comes next.
     first: Option<i64>,
@@ -133,6 +137,7 @@ impl<'a> Versions<'a> {
         tables: &'a Tables,
         filter: &'a Filter<'a>,
         wanted: Option<&'a [String]>,
+        witnessed: i64,
         start: &Cursor,
     ) -> Versions<'a> {
         let after = if start.is_end_of_version() { start.db_version } else { start.db_version - 1 };
@@ -141,6 +146,7 @@ impl<'a> Versions<'a> {
             tables,
             filter,
             wanted,
+            witnessed,
             kept: connection.state(Kept::default),
             first: None,
             after,
@@ -166,11 +172,16 @@ impl<'a> Versions<'a> {
         Ok(self.walk.insert(walk))
     }
 
+    fn kept_version(&self, version: i64) -> Option<Present> {
+        let (ordered, witnessed) = self.kept.find(version, self.wanted)?;
+        Some(Present { ordered, is_fresh: witnessed == self.witnessed })
+    }
+
     fn next(&mut self, until: Option<&Cursor>) -> Result<Next> {
         if let Some(version) = self.first.take()
-            && let Some(ordered) = self.kept.find(version, self.wanted)
+            && let Some(present) = self.kept_version(version)
         {
-            return Ok(Next::Version(version, Present { ordered, is_fresh: false }));
+            return Ok(Next::Version(version, present));
         }
         let filter = self.filter;
         let walk = self.walk()?;
@@ -178,19 +189,19 @@ impl<'a> Versions<'a> {
         if until.is_some_and(|until| version > until.db_version) {
             return Ok(Next::Beyond);
         }
-        let (ordered, is_fresh) = match walk.take(version, filter)? {
+        let ordered = match walk.take(version, filter)? {
             Found::Nothing => return Ok(Next::LeftOut(version)),
-            Found::Changes(changes) => (Rc::new(Ordered::held(changes, self.tables)?), true),
+            Found::Changes(changes) => Ordered::held(changes, self.tables)?,
             Found::TooMuch => {
                 // The statements go back before others of the same text are needed.
                 self.walk = None;
                 self.after = version;
-                match self.kept.find(version, self.wanted) {
-                    Some(ordered) => (ordered, false),
-                    None => (Rc::new(Ordered::spooled(self.connection, self.tables, version, self.wanted)?), true),
+                if let Some(present) = self.kept_version(version) {
+                    return Ok(Next::Version(version, present));
                 }
+                Ordered::spooled(self.connection, self.tables, version, self.wanted)?
             }
         };
-        Ok(Next::Version(version, Present { ordered, is_fresh }))
+        Ok(Next::Version(version, Present { ordered: Rc::new(ordered), is_fresh: true }))
     }
 }

@@ -90,7 +90,7 @@ pub(super) struct Kept(RefCell<Vec<Entry>>);
 
 struct Entry {
     state: State,
-    /// A file that has witnessed less is an older state of it.
+    /// The head when the changes were listed, which was witnessed before. A file that has witnessed less is an older state.
     witnessed: i64,
     version: i64,
     tables: Option<Vec<String>>,
@@ -103,13 +103,14 @@ impl Kept {
         self.0.borrow_mut().retain(|entry| entry.state == *state && entry.witnessed <= witnessed);
     }
 
-    pub fn find(&self, version: i64, tables: Option<&[String]>) -> Option<Rc<Ordered>> {
+    /// The changes of a version, and the head when they were listed, as it was witnessed.
+    pub fn find(&self, version: i64, tables: Option<&[String]>) -> Option<(Rc<Ordered>, i64)> {
         let mut kept = self.0.borrow_mut();
         let at = kept.iter().position(|entry| entry.is_of(version, tables))?;
         let entry = kept.remove(at);
-        let ordered = entry.ordered.clone();
+        let found = (entry.ordered.clone(), entry.witnessed);
         kept.push(entry);
-        Some(ordered)
+        Some(found)
     }
 
     /// Keeps a version, in the place of the one that was not looked for for longest.
