@@ -5,7 +5,7 @@
 
 use crate::catalogue::Tracked;
 use crate::engine::{Engine, Origin};
-use crate::values::{stored_alike, to_change};
+use crate::values::{Parameters, stored_alike, to_change};
 use rejoin_bridge::{Call, Error, Output, Result, Slot, Value, ValueRef};
 use rejoin_change::SENTINEL;
 use std::cmp::Ordering;
@@ -180,7 +180,7 @@ struct Write<'a> {
 impl Write<'_> {
     fn inserted(&self, keys: &[Value]) -> Result<()> {
         let (engine, table) = (self.engine, self.table);
-        let (key, existed) = with_values(keys, |keys| add_or_find_key(engine, table, keys))?;
+        let (key, existed) = add_or_find_key(engine, table, &key_values(keys))?;
         if table.columns.is_empty() {
             self.sentinel(&table.statements.created, key)
         } else if existed {
@@ -213,7 +213,7 @@ impl Write<'_> {
 
     /// The number that stands for a key here.
     fn key(&self, keys: &[Value]) -> Result<i64> {
-        with_values(keys, |keys| find_or_add_key(self.engine, self.table, keys)).map(|(key, _)| key)
+        find_or_add_key(self.engine, self.table, &key_values(keys)).map(|(key, _)| key)
     }
 
     fn sentinel(&self, statement: &Slot, key: i64) -> Result<()> {
@@ -266,12 +266,8 @@ impl Write<'_> {
     }
 }
 
-/// Lends the values of a key. Most keys have one value, for which no list is made.
-fn with_values<T>(keys: &[Value], body: impl FnOnce(&[ValueRef<'_>]) -> T) -> T {
-    match keys {
-        [key] => body(&[key.as_ref()]),
-        keys => body(&keys.iter().map(Value::as_ref).collect::<Vec<_>>()),
-    }
+fn key_values(keys: &[Value]) -> Parameters<'_> {
+    keys.iter().map(Value::as_ref).collect()
 }
 
 /// The number that stands for a key in this database, made at first contact, and whether it was there.
