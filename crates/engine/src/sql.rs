@@ -488,11 +488,12 @@ pub(crate) fn add_clock_row(table: &str) -> String {
     format!("INSERT INTO {} ({CLOCK_ROW}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)", clock(table))
 }
 
-/// (key, column, col_version, db_version, site ordinal, seq): a clock row that is there.
-pub(crate) fn update_clock_row(table: &str) -> String {
+/// (key, col_version, db_version, site ordinal, seq): the clock row of a column, which is there.
+pub(crate) fn update_clock_row(table: &str, column: &str) -> String {
     format!(
-        "UPDATE {} SET col_version = ?3, db_version = ?4, site_id = ?5, seq = ?6 WHERE key = ?1 AND col_name = ?2",
-        clock(table)
+        "UPDATE {} SET col_version = ?2, db_version = ?3, site_id = ?4, seq = ?5 WHERE key = ?1 AND col_name = {}",
+        clock(table),
+        literal(column)
     )
 }
 

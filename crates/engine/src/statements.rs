@@ -23,7 +23,8 @@ pub(crate) struct Statements {
     pub(crate) drop_cells: Slot,
     pub(crate) zero_cells: Slot,
     pub(crate) add_clock_row: Slot,
-    pub(crate) update_clock_row: Slot,
+    /// By column.
+    pub(crate) update_clock_row: Vec<Slot>,
     pub(crate) set_clock_row: Slot,
     /// By column.
     pub(crate) read_cell: Vec<Slot>,
@@ -78,7 +79,7 @@ impl Statements {
             drop_cells: slot(sql::drop_cells(table)),
             zero_cells: slot(sql::zero_cells(table)),
             add_clock_row: slot(sql::add_clock_row(table)),
-            update_clock_row: slot(sql::update_clock_row(table)),
+            update_clock_row: columns.iter().map(|column| slot(sql::update_clock_row(table, column))).collect(),
             set_clock_row: slot(sql::set_clock_row(table)),
             read_cell: columns.iter().map(|column| slot(sql::read_cell(table, keys, column))).collect(),
             read_cells: slot(sql::read_cells(table, keys, columns)),

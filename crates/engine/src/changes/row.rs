@@ -323,8 +323,12 @@ impl<'a> RowMerge<'a> {
             let table = self.row.table.clone();
             let statements = &table.statements;
             for Winner { column, change, recorded } in cells {
-                let statement = if *recorded { &statements.update_clock_row } else { &statements.add_clock_row };
-                self.set_clock_row(statement, &table.columns[*column], change.col_version, change)?;
+                if *recorded {
+                    self.update_clock_row(&statements.update_clock_row[*column], change)?;
+                } else {
+                    let name = &table.columns[*column];
+                    self.set_clock_row(&statements.add_clock_row, name, change.col_version, change)?;
+                }
             }
         }
         self.engine.add_rows_impacted(cells.len() as i64);
@@ -346,12 +350,21 @@ impl<'a> RowMerge<'a> {
 
     /// Writes the clock row of a column or of the row itself, as a change has it.
     fn set_clock_row(&mut self, statement: &Slot, column: &str, version: i64, change: &Incoming<'_>) -> Result<()> {
+        let [key, version, db_version, site, seq] = self.clock_row(version, change)?;
+        statement.lend()?.run(&[key, column.into(), version, db_version, site, seq])
+    }
+
+    /// The same for a column whose clock row is there.
+    fn update_clock_row(&mut self, statement: &Slot, change: &Incoming<'_>) -> Result<()> {
+        let values = self.clock_row(change.col_version, change)?;
+        statement.lend()?.run(&values)
+    }
+
+    fn clock_row(&mut self, version: i64, change: &Incoming<'_>) -> Result<[ValueRef<'static>; 5]> {
         let key = self.known_key()?;
         let db_version = self.engine.stamp(change.db_version)?;
         let site = self.sites.ordinal(self.engine, change.site_id)?;
-        let values = [key, version, db_version, site, change.seq].map(ValueRef::Integer);
-        let [key, version, db_version, site, seq] = values;
-        statement.lend()?.run(&[key, column.into(), version, db_version, site, seq])
+        Ok([key, version, db_version, site, change.seq].map(ValueRef::Integer))
     }
 
     fn write_row(&mut self, cells: &[Winner<'_>]) -> Result<()> {
