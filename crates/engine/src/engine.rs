@@ -31,6 +31,7 @@ pub(crate) struct Engine {
     data_version: Cell<i64>,
     sync_bit: Cell<i64>,
     rows_impacted: Cell<i64>,
+    /// Local writes of the running statement.
     pub(crate) recorder: Recorder,
     /// The savepoints that are known, by rising depth.
     savepoints: RefCell<Vec<Savepoint>>,
