@@ -65,10 +65,9 @@ impl Host {
     }
 
     /// Runs a python3 script behind `script.py`; the lines that it printed.
-    pub fn run_script(folder: &Path, libraries: &[(&Path, &str)], script: &str) -> Vec<String> {
-        let text = format!("{}\n{script}", include_str!("script.py"));
-        let libraries = json!(libraries).to_string();
-        let output = ran(Command::new(PYTHON).args(["-c", &text]).arg(folder).arg(libraries), &[]);
+    /// `arguments` follow in sys.argv.
+    pub fn run_script(folder: &Path, libraries: &[(&Path, &str)], script: &str, arguments: &[&str]) -> Vec<String> {
+        let output = ran(&mut script_command(folder, libraries, script, arguments), &[]);
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "python3 ended with {}\n{errors}", output.status);
         String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
@@ -82,10 +81,7 @@ impl Host {
         arguments: &[&str],
         log: &Path,
     ) -> Server {
-        let text = format!("{}\n{script}", include_str!("script.py"));
-        let mut command = Command::new(PYTHON);
-        command.args(["-c", &text]).arg(folder).arg(json!(libraries).to_string()).args(arguments);
-        Server::start(&mut command, log.to_path_buf())
+        Server::start(&mut script_command(folder, libraries, script, arguments), log.to_path_buf())
     }
 
     /// Like [`Host::run`] in python3, but goes on after a failure: one answer for each statement.
@@ -94,6 +90,13 @@ impl Host {
         assert_eq!(answers.len(), statements.len(), "{answers:?}");
         answers
     }
+}
+
+fn script_command(folder: &Path, libraries: &[(&Path, &str)], script: &str, arguments: &[&str]) -> Command {
+    let text = format!("{}\n{script}", include_str!("script.py"));
+    let mut command = Command::new(PYTHON);
+    command.args(["-c", &text]).arg(folder).arg(json!(libraries).to_string()).args(arguments);
+    command
 }
 
 fn shell(database: &Path, libraries: &[(&Path, &str)], statements: &[Statement]) -> Answer {

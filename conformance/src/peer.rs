@@ -81,8 +81,13 @@ impl Peer {
     /// this peer's, with this peer's engine, and `answer(connection, sql)` for rows or `error: message`. Gives the lines that
     /// it printed.
     pub fn script(&self, script: &str) -> Vec<String> {
+        self.script_with(script, &[])
+    }
+
+    /// As [`Peer::script`], with arguments behind the two that every script has in sys.argv.
+    pub fn script_with(&self, script: &str, arguments: &[&str]) -> Vec<String> {
         let folder = self.database.parent().expect("a file lies in a folder");
-        Host::run_script(folder, &self.settings.libraries(self.engine), script)
+        Host::run_script(folder, &self.settings.libraries(self.engine), script, arguments)
     }
 
     /// Starts a python3 script as [`Peer::script`] runs it, which goes on. What it prints stands in NAME.log.

@@ -104,6 +104,14 @@ pub fn conformance(filters: &[&str]) -> Outcome<()> {
     test(&arguments, &required)
 }
 
+/// Two ends that sync are killed so often.
+pub fn crashes(kills: u64) -> Outcome<()> {
+    cargo(&["build", "--package", "rejoin-extension"])?;
+    oracle::make()?;
+    let mut command = cargo_command(&["test", "--package", "rejoin-conformance", "--test", "crashes"]);
+    run::run(command.env("REJOIN_REQUIRE", "library,oracle").env("REJOIN_KILLS", kills.to_string()))
+}
+
 /// Runs the tests with nextest where it is installed; `required` are the things whose absence is a failure.
 fn test(arguments: &[&str], required: &[&str]) -> Outcome<()> {
     run::run(&mut test_command(arguments, required))

@@ -12,6 +12,7 @@ mod needs;
 mod oracle;
 mod repository;
 mod run;
+mod soak;
 mod throughput;
 mod tidy;
 mod wasm;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         ["javascript"] => javascript::make().map(|path| println!("{}", path.display())),
         ["example"] => javascript::example().map(|path| println!("{}", path.display())),
         ["throughput", arguments @ ..] => throughput::measure(arguments),
+        ["soak", arguments @ ..] => soak::soak(arguments),
         ["apsw"] => apsw::make().map(|path| println!("{}", path.display())),
         ["conformance", filters @ ..] => ci::conformance(filters),
         ["help" | "--help" | "-h"] => {
@@ -65,4 +67,5 @@ cargo xtask CHORE
   javascript            put the JavaScript peers and the original server into target/javascript
   example               build the browser example in target/example-browser
   throughput [ARGUMENT] measure the original server and `rejoin serve` with the same load; --help says more
+  soak [SEEDS [KILLS]]  try so many random schedules of the streams, then kill two syncing processes so often
   conformance [FILTER]  build the program and the library, then run the tests against them and the original";

@@ -38,12 +38,15 @@ fn kill_again_and_again(settings: &Settings, engine: Engine, kills: u64) {
     let start = |index: usize| ends[index].start(include_str!("peer.py"), &[["a", "b"], ["b", "a"]][index]);
     let mut running = vec![start(0), start(1)];
     for kill in 0..kills {
+        let victim = random.below(2) as usize;
+        let id = running[victim].id().to_string();
+        let ready = folder.join(format!("{}.ready", ends[victim].name));
+        wait_until("the victim works", || std::fs::read_to_string(&ready).is_ok_and(|text| text == id));
         let until = Instant::now() + Duration::from_millis(random.below(LIFE_MS_MAX));
         while Instant::now() < until {
             observers.iter().for_each(Observer::check_whole);
             std::thread::sleep(Duration::from_millis(2));
         }
-        let victim = random.below(2) as usize;
         assert!(running[victim].is_running(), "{victim} ended by itself before kill {kill}");
         running.remove(victim).kill();
         running.insert(victim, start(victim));
@@ -133,5 +136,5 @@ impl Observer {
     }
 }
 
-/// The longest time from one kill to the next; starting takes a part of it.
-const LIFE_MS_MAX: u64 = 250;
+/// The longest time that a victim works before it is killed, if it was started just now.
+const LIFE_MS_MAX: u64 = 200;

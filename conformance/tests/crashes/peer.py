@@ -42,9 +42,10 @@ def write():
         file.write(f"{batch} {size}\n")
 
 
-SIZES = (300, 1500)
+SIZES = (100, 1200)
 IN_FLIGHT_MAX = 4
 receipt_seen = None
+put(f"{folder}/{me}.ready", str(os.getpid()).encode())
 while True:
     idle = True
     for name in packages(inbound):

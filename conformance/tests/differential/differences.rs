@@ -56,7 +56,9 @@ impl Before {
         if let Some(table) = argument(sql, "crsql_as_crr").or_else(|| argument(sql, "crsql_commit_alter")) {
             same_order_of_backfill(pair, place, table);
         }
-        if kind == Kind::Transaction && sql == "COMMIT" && pair.state(place).merged {
+        // The RELEASE of a savepoint that began the transaction ends it as well.
+        let is_commit = sql == "COMMIT" || sql.starts_with("RELEASE") && !pair.state(place).in_transaction;
+        if kind == Kind::Transaction && is_commit && pair.state(place).merged {
             pair.state(place).residue = 0;
         }
         if kind == Kind::Transaction && sql == "ROLLBACK" {
@@ -211,12 +213,15 @@ pub fn change_key(pair: &mut Pair<'_>, place: Place, change: &KeyChange) -> Outc
 
 /// The col_versions that a moved row and the one that it replaces had.
 struct Moved {
+    /// The highest of both.
     cells: BTreeMap<String, i64>,
+    /// Those with which the original's cells begin under the new key.
+    before: BTreeMap<String, i64>,
 }
 
 impl Moved {
     fn read(pair: &mut Pair<'_>, place: Place, change: &KeyChange) -> Moved {
-        let mut cells = BTreeMap::new();
+        let (mut cells, mut before) = (BTreeMap::new(), BTreeMap::new());
         let recursive = pair.theirs.number(place, "PRAGMA recursive_triggers") == 1;
         // A replaced row is recorded as deleted first where triggers see it.
         let keys: &[&[String]] = if recursive && change.sql.starts_with("UPDATE OR REPLACE") {
@@ -229,9 +234,13 @@ impl Moved {
             for row in pair.theirs.sql(place, &cells_of_key).unwrap_or_default() {
                 let highest = cells.entry(row[0].text().to_owned()).or_default();
                 *highest = row[1].integer().max(*highest);
+                // The moved cells take the places of those that were there.
+                if key == &change.old || !before.contains_key(row[0].text()) {
+                    before.insert(row[0].text().to_owned(), row[1].integer());
+                }
             }
         }
-        Moved { cells }
+        Moved { cells, before }
     }
 
     fn write_anew(self, pair: &mut Pair<'_>, place: Place, change: &KeyChange) {
@@ -250,11 +259,13 @@ impl Moved {
         let count = self.cells.len() as i64;
         let columns = change.table.columns.iter().map(|column| column.name.clone());
         let columns: Vec<String> = columns.collect();
-        let written_too = format!("seq > {}", first + 1);
-        // What the same statement has changed is one further, and comes after the sentinels.
-        let now = format!("db_version = {version} AND site_id = 0 AND {written_too}");
         let mut number = 0;
         for column in &columns {
+            // What the same statement has changed is one further, and comes after the sentinels. A number alone does not
+            // tell: cells of an earlier life that a merge has set back keep theirs.
+            let before = self.before.get(column).copied().unwrap_or(0);
+            let now =
+                format!("db_version = {version} AND site_id = 0 AND seq > {} AND col_version > {before}", first + 1);
             let Some(highest) = self.cells.get(column) else {
                 set(new_key, column, format!("seq = CASE WHEN {now} THEN seq + {count} ELSE seq END"));
                 continue;

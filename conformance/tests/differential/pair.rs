@@ -363,11 +363,12 @@ impl<'a> Pair<'a> {
     fn merge(&mut self, place: Place, from: usize, choice: u64) -> Outcome {
         let mut random = Random::seeded(choice);
         let source = Place { database: from, connection: 0 };
-        // Told by either engine: they tell the same.
-        let teller = if random.below(2) == 0 { &mut *self.ours } else { &mut *self.theirs };
-        let Ok(records) = teller.sql(source, &everything()) else {
+        // Told by either engine: they tell the same. Both are read, since a transaction that has read holds a lock.
+        let told = [&mut *self.ours, &mut *self.theirs].map(|teller| teller.sql(source, &everything()));
+        let [Ok(by_ours), Ok(by_theirs)] = told else {
             return Ok(Verdict::Equal);
         };
+        let records = if random.below(2) == 0 { by_ours } else { by_theirs };
         let records = chosen(records, &mut random, self.rules.own_keys);
         let own_transaction = !self.state(place).in_transaction && random.below(3) > 0;
         if own_transaction && self.statement(place, Kind::Transaction, "BEGIN IMMEDIATE")? == Verdict::Enough {

@@ -137,6 +137,7 @@ pub(crate) const SQLITE_BLOB: c_int = 4;
 
 pub(crate) const SQLITE_UTF8: u8 = 1;
 pub(crate) const SQLITE_PREPARE_PERSISTENT: u32 = 1;
+pub(crate) const SQLITE_DBCONFIG_ENABLE_TRIGGER: c_int = 1003;
 pub(crate) const SQLITE_TXN_WRITE: c_int = 2;
 
 pub(crate) const SQLITE_OPEN_READWRITE: c_int = 2;

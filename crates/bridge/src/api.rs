@@ -10,6 +10,7 @@ macro_rules! api {
         #[derive(Clone, Copy)]
         pub(crate) struct Api {
             $(pub $name: unsafe extern "C" fn($($argument),*) $(-> $returned)?,)*
+            pub db_config: unsafe extern "C" fn(*mut sqlite3, c_int, ...) -> c_int,
             pub log: unsafe extern "C" fn(c_int, *const c_char, ...),
             pub vtab_config: unsafe extern "C" fn(*mut sqlite3, c_int, ...) -> c_int,
         }
@@ -29,6 +30,10 @@ macro_rules! api {
                             *const c_void,
                             unsafe extern "C" fn($($argument),*) $(-> $returned)?,
                         >(entry(routines, $position)?),)*
+                        db_config: std::mem::transmute::<
+                            *const c_void,
+                            unsafe extern "C" fn(*mut sqlite3, c_int, ...) -> c_int,
+                        >(entry(routines, POSITION_DB_CONFIG)?),
                         log: std::mem::transmute::<
                             *const c_void,
                             unsafe extern "C" fn(c_int, *const c_char, ...),
@@ -45,6 +50,7 @@ macro_rules! api {
             pub(crate) fn addresses(&self) -> Vec<(&'static str, usize)> {
                 vec![
                     $((stringify!($name), self.$name as usize),)*
+                    ("db_config", self.db_config as usize),
                     ("log", self.log as usize),
                     ("vtab_config", self.vtab_config as usize),
                 ]
@@ -62,6 +68,7 @@ unsafe fn entry(routines: *const *const c_void, position: usize) -> Option<*cons
 }
 
 pub(crate) const POSITION_LIBVERSION_NUMBER: usize = 67;
+const POSITION_DB_CONFIG: usize = 163;
 const POSITION_LOG: usize = 167;
 const POSITION_VTAB_CONFIG: usize = 177;
 
@@ -128,6 +135,7 @@ api! {
     146 result_error_code(*mut sqlite3_context, c_int);
     148 randomness(c_int, *mut c_void);
     151 limit(*mut sqlite3, c_int, c_int) -> c_int;
+    152 next_stmt(*mut sqlite3, *mut sqlite3_stmt) -> *mut sqlite3_stmt;
     162 create_function_v2(
         *mut sqlite3,
         *const c_char,
@@ -142,6 +150,7 @@ api! {
     166 extended_errcode(*mut sqlite3) -> c_int;
     178 vtab_on_conflict(*mut sqlite3) -> c_int;
     181 db_readonly(*mut sqlite3, *const c_char) -> c_int;
+    184 stmt_busy(*mut sqlite3_stmt) -> c_int;
     185 stmt_readonly(*mut sqlite3_stmt) -> c_int;
     193 bind_blob64(*mut sqlite3_stmt, c_int, *const c_void, u64, Destructor) -> c_int;
     194 bind_text64(*mut sqlite3_stmt, c_int, *const c_char, u64, Destructor, u8) -> c_int;
@@ -184,11 +193,11 @@ mod tests {
             sqlite3_table_column_metadata sqlite3_user_data sqlite3_value_blob sqlite3_value_bytes sqlite3_value_double sqlite3_value_int64
             sqlite3_value_text sqlite3_value_type sqlite3_clear_bindings sqlite3_create_module_v2
             sqlite3_blob_bytes sqlite3_blob_close sqlite3_blob_open sqlite3_blob_read
-            sqlite3_open_v2 sqlite3_result_error_code sqlite3_randomness sqlite3_limit sqlite3_create_function_v2
-            sqlite3_extended_errcode sqlite3_vtab_on_conflict sqlite3_db_readonly sqlite3_stmt_readonly
+            sqlite3_open_v2 sqlite3_result_error_code sqlite3_randomness sqlite3_limit sqlite3_next_stmt sqlite3_create_function_v2
+            sqlite3_extended_errcode sqlite3_vtab_on_conflict sqlite3_db_readonly sqlite3_stmt_busy sqlite3_stmt_readonly
             sqlite3_bind_blob64 sqlite3_bind_text64 sqlite3_malloc64 sqlite3_result_blob64 sqlite3_result_text64
             sqlite3_set_last_insert_rowid sqlite3_prepare_v3 sqlite3_value_nochange sqlite3_txn_state
-            sqlite3_changes64 sqlite3_total_changes64 sqlite3_log sqlite3_vtab_config
+            sqlite3_changes64 sqlite3_total_changes64 sqlite3_db_config sqlite3_log sqlite3_vtab_config
         };
         let (_host, connection) =
             crate::linked::open(|_| Ok(()), rusqlite::Connection::open_in_memory).expect("a database in memory opens");

@@ -8,11 +8,21 @@ use crate::connection::Connection;
 use crate::error::{Error, Result};
 use crate::guard::NoRows;
 use crate::vtab::{IndexInfo, Module, ModuleKind, Table, TableArgs, Update};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
-/// What is to run inside the next nested statement, innermost last.
 #[derive(Default)]
-pub(crate) struct Pending(RefCell<Vec<*mut dyn FnMut() -> Result<()>>>);
+pub(crate) struct Pending {
+    /// What is to run inside the next nested statement, innermost last.
+    bodies: RefCell<Vec<*mut dyn FnMut() -> Result<()>>>,
+    /// How many nested statements are running.
+    running: Cell<usize>,
+}
+
+impl Pending {
+    pub(crate) fn running(&self) -> usize {
+        self.running.get()
+    }
+}
 
 impl Connection {
     /// Runs `body` so that all of its writes happen or none: where a transaction is open they join it, else they are
@@ -39,7 +49,7 @@ impl Connection {
                 erased,
             )
         };
-        let pending = &self.inner().atomic.0;
+        let pending = &self.inner().atomic.bodies;
         let depth = pending.borrow().len();
         pending.borrow_mut().push(erased);
         let statement = self.cached("INSERT INTO rejoin_atomic SELECT 1").and_then(|mut nested| nested.run(&[]));
@@ -83,13 +93,30 @@ impl Table for AtomicTable {
     }
 
     fn update(&self, _: &Update<'_>) -> Result<i64> {
-        let body = self.0.inner().atomic.0.borrow_mut().pop();
+        let atomic = &self.0.inner().atomic;
+        let body = atomic.bodies.borrow_mut().pop();
+        let _running = Running::begin(&atomic.running);
         match body {
             // SAFETY: `atomically` put the pointer there and is waiting for this statement, so its body is alive; it
             // was taken out of the list, so nobody else calls it.
             Some(body) => unsafe { (*body)() }.map(|()| 0),
             None => Err(Error::misuse("rejoin_atomic is for rejoin's own use")),
         }
+    }
+}
+
+struct Running<'a>(&'a Cell<usize>);
+
+impl Running<'_> {
+    fn begin(count: &Cell<usize>) -> Running<'_> {
+        count.set(count.get() + 1);
+        Running(count)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 

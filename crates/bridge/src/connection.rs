@@ -277,6 +277,22 @@ impl Drop for Undo<'_> {
 }
 
 impl Inner {
+    /// How many statements of this connection are running, those of the application included.
+    pub(crate) fn busy_statements(&self) -> usize {
+        let mut busy = 0;
+        let mut statement = std::ptr::null_mut();
+        while self.open.get() {
+            // SAFETY: the connection is open, and the statement is null or one of its own, just got from it.
+            statement = unsafe { (self.api.next_stmt)(self.db, statement) };
+            if statement.is_null() {
+                break;
+            }
+            // SAFETY: as above.
+            busy += usize::from(unsafe { (self.api.stmt_busy)(statement) } != 0);
+        }
+        busy
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         self.open.get()
     }

@@ -144,14 +144,14 @@ unsafe extern "C" fn call<const SLOT: usize>(
         _ => &[],
     };
     let call = Call { connection: &registered.connection, arguments };
-    let api = registered.connection.inner().api;
+    let api = &registered.connection.inner().api;
     match contain_panic(|| (registered.body)(&call)) {
         // SAFETY: the context belongs to this call.
-        Ok(output) => unsafe { return_output(&api, context, &output) },
+        Ok(output) => unsafe { return_output(api, context, &output) },
         Err(error) => {
             let message = if error.message.is_empty() { format!("{} failed", registered.name) } else { error.message };
             // SAFETY: the context belongs to this call.
-            unsafe { return_error(&api, context, &Error::new(error.code, message)) }
+            unsafe { return_error(api, context, &Error::new(error.code, message)) }
         }
     }
 }

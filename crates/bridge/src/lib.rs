@@ -23,6 +23,7 @@ mod private;
 mod slot;
 mod statement;
 mod transaction;
+mod triggers;
 mod value;
 mod vtab;
 
@@ -36,6 +37,7 @@ pub use private::PrivateDatabase;
 pub use slot::{Lent, Slot};
 pub use statement::{CachedStatement, Statement};
 pub use transaction::{TransactionJoin, TransactionObserver};
+pub use triggers::TriggersOff;
 pub use value::{Output, Value, ValueRef};
 pub use vtab::{
     Columns, Constraint, ConstraintOp, IndexInfo, Module, ModuleKind, OrderBy, Table, TableArgs, TableCursor, Update,

@@ -27,6 +27,14 @@ pub trait TransactionObserver {
         let _ = savepoint;
     }
 
+    /// A savepoint of that depth, or a deeper one, has ended and its work stays: the user's, or that of a statement which
+    /// can fail by itself. What is written from here on is no longer part of it. SQL may be run; an error rolls the whole
+    /// transaction back, and makes the statement fail that has just ended.
+    fn released(&self, savepoint: i32) -> Result<()> {
+        let _ = savepoint;
+        Ok(())
+    }
+
     /// Everything since the savepoint of that depth has been undone, by ROLLBACK TO or by a failing statement. The
     /// transaction goes on. No SQL may be run.
     fn rolled_back_to(&self, savepoint: i32) {
@@ -47,8 +55,17 @@ impl Transactions {
     }
 
     fn each(&self, mut tell: impl FnMut(&dyn TransactionObserver)) {
-        let observers = self.observers.borrow().clone();
-        observers.iter().for_each(|observer| tell(&**observer));
+        let told: Result<()> = self.try_each(|observer| {
+            tell(observer);
+            Ok(())
+        });
+        debug_assert!(told.is_ok(), "telling cannot fail");
+    }
+
+    /// Nothing is borrowed while an observer runs, because it may run SQL.
+    fn try_each(&self, mut tell: impl FnMut(&dyn TransactionObserver) -> Result<()>) -> Result<()> {
+        let nth = |place: usize| self.observers.borrow().get(place).cloned();
+        (0..).map_while(nth).try_for_each(|observer| tell(&*observer))
     }
 }
 
@@ -132,8 +149,7 @@ impl Table for JoinTable {
     }
 
     fn sync(&self) -> Result<()> {
-        let observers = self.transactions().observers.borrow().clone();
-        observers.iter().try_for_each(|observer| observer.sync())
+        self.transactions().try_each(|observer| observer.sync())
     }
 
     fn commit(&self) {
@@ -148,6 +164,10 @@ impl Table for JoinTable {
 
     fn savepoint(&self, savepoint: i32) {
         self.transactions().each(|observer| observer.savepoint(savepoint));
+    }
+
+    fn release(&self, savepoint: i32) -> Result<()> {
+        self.transactions().try_each(|observer| observer.released(savepoint))
     }
 
     fn rollback_to(&self, savepoint: i32) {

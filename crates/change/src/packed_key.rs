@@ -11,6 +11,9 @@ pub struct PackedKey(Vec<u8>);
 /// A key cannot hold more values than its count byte can say.
 pub const KEY_VALUES_MAX: usize = 255;
 
+/// For so many values at most is there room before any has been read: the count of a damaged key says anything.
+const EXPECTED_VALUES_MAX: usize = 8;
+
 impl PackedKey {
     /// Packs values in the order of the primary key. Fails when there are more than [`KEY_VALUES_MAX`].
     pub fn pack(values: &[ValueRef<'_>]) -> Result<PackedKey, PackedKeyError> {
@@ -29,8 +32,9 @@ impl PackedKey {
 
     /// Unpacks any package of values that [`PackedKey::pack`] or the original's `crsql_pack_columns` can have made.
     pub fn unpack(bytes: &[u8]) -> Result<Vec<Value>, PackedKeyError> {
-        let mut values = Vec::new();
-        Reader::new(bytes)?.read_all(|value| values.push(value.to_value()))?;
+        let reader = Reader::new(bytes)?;
+        let mut values = Vec::with_capacity(usize::from(reader.count).min(EXPECTED_VALUES_MAX));
+        reader.read_all(|value| values.push(value.to_value()))?;
         Ok(values)
     }
 

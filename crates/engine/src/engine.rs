@@ -1,5 +1,6 @@
 use crate::catalogue::{Catalogue, Tracked};
 use crate::changes::WarmMerge;
+use crate::recorder::Recorder;
 use crate::{config, database, sql};
 use rejoin_bridge::{Connection, Error, Result, Slot, TransactionJoin, TransactionObserver};
 use rejoin_change::COUNTER_MAX;
@@ -30,8 +31,10 @@ pub(crate) struct Engine {
     data_version: Cell<i64>,
     sync_bit: Cell<i64>,
     rows_impacted: Cell<i64>,
-    /// Depths of savepoints, rising, with `rows_impacted` at their beginning.
-    impacted_before: RefCell<Vec<(i32, i64)>>,
+    /// Local writes of the running statement.
+    pub(crate) recorder: Recorder,
+    /// The savepoints that are known, by rising depth.
+    savepoints: RefCell<Vec<Savepoint>>,
     /// Whether another database is attached, once a write of the running transaction has had to know.
     attached: Cell<Option<bool>>,
     warm_merge: RefCell<Option<WarmMerge>>,
@@ -60,7 +63,8 @@ impl Engine {
             data_version: Cell::new(-1),
             sync_bit: Cell::new(0),
             rows_impacted: Cell::new(0),
-            impacted_before: RefCell::default(),
+            recorder: Recorder::default(),
+            savepoints: RefCell::default(),
             attached: Cell::new(None),
             warm_merge: RefCell::new(None),
             merge_equal_values: Cell::new(None),
@@ -72,15 +76,28 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Called before every write of the engine: makes sure that it learns how the transaction ends.
+    /// Called before every write of the engine: makes sure that it learns how the transaction ends. What waits to be
+    /// recorded comes first.
     pub(crate) fn begin_write(&self) -> Result<()> {
+        self.record_waiting()?;
+        self.begin_recording()
+    }
+
+    /// As [`Engine::begin_write`], for what is to be recorded later.
+    pub(crate) fn begin_recording(&self) -> Result<()> {
         if self.writing.get() {
             return Ok(());
         }
         self.join()?;
         self.refresh_data_version()?;
-        self.writing.set(true);
+        // Joined by a statement that only reads, outside of BEGIN and COMMIT, the transaction has ended already.
+        self.writing.set(self.join.get().is_some_and(TransactionJoin::is_joined));
         Ok(())
+    }
+
+    /// True from the engine's first write in a transaction to the transaction's end.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.writing.get()
     }
 
     fn join(&self) -> Result<()> {
@@ -88,7 +105,7 @@ impl Engine {
     }
 
     /// Whether a write that a trigger tells of may be one to a table of an attached database. Asked before
-    /// [`Engine::begin_write`].
+    /// [`Engine::begin_recording`].
     pub(crate) fn origin_of_write(&self) -> Result<Origin> {
         if !self.writing.get() && !self.connection.has_write_transaction() {
             return Ok(Origin::Elsewhere);
@@ -262,7 +279,8 @@ impl Engine {
         self.rewound.set(false);
         self.writing.set(false);
         self.rows_impacted.set(0);
-        self.impacted_before.borrow_mut().clear();
+        self.recorder.clear();
+        self.savepoints.borrow_mut().clear();
         self.attached.set(None);
         self.warm_merge.take();
         self.merge_equal_values.set(None);
@@ -270,6 +288,10 @@ impl Engine {
 }
 
 impl TransactionObserver for Engine {
+    fn sync(&self) -> Result<()> {
+        self.record_waiting()
+    }
+
     fn committed(&self) {
         if self.stored.get().is_some() {
             self.db_version.set(self.stored.get().filter(|_| !self.rewound.get()));
@@ -285,19 +307,25 @@ impl TransactionObserver for Engine {
     }
 
     fn savepoint(&self, depth: i32) {
-        let mut before = self.impacted_before.borrow_mut();
-        before.retain(|(other, _)| *other < depth);
-        before.push((depth, self.rows_impacted.get()));
+        let mut known = self.savepoints.borrow_mut();
+        known.retain(|other| other.depth < depth);
+        known.push(Savepoint { depth, rows_impacted: self.rows_impacted.get(), waiting: self.recorder.len() });
+    }
+
+    fn released(&self, _: i32) -> Result<()> {
+        self.record_waiting()
     }
 
     /// Numbers that were taken stay taken: gaps are harmless, numbers used twice are not.
     fn rolled_back_to(&self, depth: i32) {
-        let mut before = self.impacted_before.borrow_mut();
-        before.retain(|(other, _)| *other <= depth);
+        let mut known = self.savepoints.borrow_mut();
+        known.retain(|other| other.depth <= depth);
         // A savepoint that is not known is older than the first write.
-        let impacted = before.last().filter(|(other, _)| *other == depth).map_or(0, |(_, impacted)| *impacted);
-        drop(before);
-        self.rows_impacted.set(impacted);
+        let begun = known.last().filter(|other| other.depth == depth);
+        let (rows_impacted, waiting) = begun.map_or((0, 0), |begun| (begun.rows_impacted, begun.waiting));
+        drop(known);
+        self.rows_impacted.set(rows_impacted);
+        self.recorder.truncate(waiting);
         self.rewound.set(true);
         self.warm_merge.take();
         self.merge_equal_values.set(None);
@@ -306,11 +334,24 @@ impl TransactionObserver for Engine {
 }
 
 impl Engine {
+    /// What waited when a savepoint began has been recorded.
+    pub(crate) fn forget_waiting_before(&self) {
+        self.savepoints.borrow_mut().iter_mut().for_each(|savepoint| savepoint.waiting = 0);
+    }
+
     fn rewind_catalogue(&self) {
         if self.catalogue_provisional.replace(false) {
             self.catalogue.replace(None);
         }
     }
+}
+
+/// How things stood when a savepoint began.
+struct Savepoint {
+    depth: i32,
+    rows_impacted: i64,
+    /// How many writes waited to be recorded.
+    waiting: usize,
 }
 
 fn pragma(statement: &Slot) -> Result<i64> {

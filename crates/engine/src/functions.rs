@@ -45,10 +45,20 @@ const FUNCTIONS: [(&str, i32, FunctionFlags, Body); 23] = [
 /// The same arguments give the same result, and triggers and views may call it.
 const CONSTANT: FunctionFlags = FunctionFlags::DETERMINISTIC.and(FunctionFlags::INNOCUOUS);
 
+/// What the triggers of tracked tables call at every row that is written. All others see what was written before them.
+const CALLED_BY_TRIGGERS: [&str; 4] =
+    ["crsql_internal_sync_bit", "crsql_after_insert", "crsql_after_update", "crsql_after_delete"];
+
 pub(crate) fn register(engine: &Rc<Engine>) -> Result<()> {
     FUNCTIONS.iter().try_for_each(|(name, arguments, flags, body)| {
         let engine = engine.clone();
-        engine.connection.clone().create_function(name, *arguments, *flags, move |call| body(&engine, call))
+        let records_first = !CALLED_BY_TRIGGERS.contains(name);
+        engine.connection.clone().create_function(name, *arguments, *flags, move |call| {
+            if records_first {
+                engine.record_waiting()?;
+            }
+            body(&engine, call)
+        })
     })
 }
 

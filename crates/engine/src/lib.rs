@@ -22,6 +22,7 @@ mod engine;
 mod fractional;
 mod functions;
 mod local_write;
+mod recorder;
 mod schema;
 pub mod schema_text;
 mod sql;

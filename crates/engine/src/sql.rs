@@ -119,6 +119,9 @@ pub(crate) const INDEX_COLUMNS: &str = "SELECT name FROM pragma_index_info(?1, '
 pub(crate) const TABLE_SQL: &str =
     "SELECT name, sql FROM main.sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
 pub(crate) const TRIGGER: &str = "SELECT tbl_name, sql FROM main.sqlite_master WHERE type = 'trigger' AND name = ?1";
+/// Table, name and text of every trigger.
+pub(crate) const TRIGGERS: &str = "SELECT tbl_name, name, sql FROM main.sqlite_master WHERE type = 'trigger'";
+pub(crate) const IS_ANY_TRIGGER_TEMPORARY: &str = "SELECT 1 FROM temp.sqlite_master WHERE type = 'trigger'";
 pub(crate) const OBJECT_EXISTS: &str = "SELECT 1 FROM main.sqlite_master WHERE type = ?1 AND name = ?2";
 
 /// Name, NOT NULL, default, and whether it is generated, of every column that is not hidden.
@@ -184,9 +187,12 @@ pub(crate) fn create_lookaside_index(table: &str, keys: &[String]) -> String {
     format!("CREATE UNIQUE INDEX IF NOT EXISTS {index} ON {lookaside} ({})", list(keys, quote))
 }
 
+/// The condition of every trigger that records, in the original's words.
+pub(crate) const UNLESS_MERGING: &str = "crsql_internal_sync_bit() = 0";
+
 pub(crate) fn create_insert_trigger(table: &str, keys: &[String]) -> String {
     format!(
-        "CREATE TRIGGER {} AFTER INSERT ON {} WHEN crsql_internal_sync_bit() = 0 \
+        "CREATE TRIGGER {} AFTER INSERT ON {} WHEN {UNLESS_MERGING} \
          BEGIN VALUES (crsql_after_insert({}, {})); END",
         main(&insert_trigger_name(table)),
         quote(table),
@@ -203,7 +209,7 @@ pub(crate) fn create_update_trigger(table: &str, keys: &[String], columns: &[Str
         arguments.extend([of("NEW", columns), of("OLD", columns)]);
     }
     format!(
-        "CREATE TRIGGER {} AFTER UPDATE ON {} WHEN crsql_internal_sync_bit() = 0 \
+        "CREATE TRIGGER {} AFTER UPDATE ON {} WHEN {UNLESS_MERGING} \
          BEGIN /* {fingerprint} */ VALUES (crsql_after_update({})); END",
         main(&update_trigger_name(table)),
         quote(table),
@@ -213,7 +219,7 @@ pub(crate) fn create_update_trigger(table: &str, keys: &[String], columns: &[Str
 
 pub(crate) fn create_delete_trigger(table: &str, keys: &[String]) -> String {
     format!(
-        "CREATE TRIGGER {} AFTER DELETE ON {} WHEN crsql_internal_sync_bit() = 0 \
+        "CREATE TRIGGER {} AFTER DELETE ON {} WHEN {UNLESS_MERGING} \
          BEGIN VALUES (crsql_after_delete({}, {})); END",
         main(&delete_trigger_name(table)),
         quote(table),
@@ -362,28 +368,29 @@ pub(crate) fn standing(table: &str, keys: &[String]) -> String {
 
 /// (keys) -> the key, column and col_version of each clock row, by column.
 pub(crate) fn row_clock(table: &str, keys: &[String]) -> String {
-    format!("{} ORDER BY col_name", select_row_clock(table, keys))
+    select_row_clock(table, keys, "c.col_name", "")
 }
 
-fn select_row_clock(table: &str, keys: &[String]) -> String {
+/// The key and two more columns of the clock rows of a row, by their columns. No value of the key is NULL: that it is
+/// one key which is found saves SQLite the sorting.
+fn select_row_clock(table: &str, keys: &[String], second: &str, condition: &str) -> String {
+    let same = keys.iter().enumerate().map(|(i, key)| format!("p.{} = ?{} AND ", quote(key), i + 1));
     format!(
-        "SELECT key, col_name, col_version FROM {} WHERE key = (SELECT __crsql_key FROM {} WHERE {})",
-        clock(table),
+        "SELECT c.key, {second}, c.col_version FROM {} AS p CROSS JOIN {} AS c \
+         WHERE {}c.key = p.__crsql_key{condition} ORDER BY c.col_name",
         lookaside(table),
-        keys_match(keys, "IS", 1)
+        clock(table),
+        same.collect::<String>()
     )
 }
 
-/// (keys, column) -> the key, column and col_version of the cell's clock row and of the sentinel, as far as they are
-/// there, by column.
+/// (keys) -> the key, whether it is the sentinel, and the col_version of a cell's clock row and of the sentinel, as far as
+/// they are there, by column.
 /// For few columns: passing all clock rows of a row, which the unary plus brings about, costs less than looking for two.
-pub(crate) fn cell_clock(table: &str, keys: &[String], few_columns: bool) -> String {
-    format!(
-        "{} AND {plus}col_name IN ('-1', ?{}) ORDER BY col_name",
-        select_row_clock(table, keys),
-        keys.len() + 1,
-        plus = if few_columns { "+" } else { "" }
-    )
+pub(crate) fn cell_clock(table: &str, keys: &[String], column: &str, few_columns: bool) -> String {
+    let plus = if few_columns { "+" } else { "" };
+    let condition = format!(" AND {plus}c.col_name IN ('-1', {})", literal(column));
+    select_row_clock(table, keys, "c.col_name = '-1'", &condition)
 }
 
 /// (key, db_version; then col_version, site ordinal and seq of each column): clock rows that are not there yet, by their
@@ -481,11 +488,12 @@ pub(crate) fn add_clock_row(table: &str) -> String {
     format!("INSERT INTO {} ({CLOCK_ROW}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)", clock(table))
 }
 
-/// (key, column, col_version, db_version, site ordinal, seq): a clock row that is there.
-pub(crate) fn update_clock_row(table: &str) -> String {
+/// (key, col_version, db_version, site ordinal, seq): the clock row of a column, which is there.
+pub(crate) fn update_clock_row(table: &str, column: &str) -> String {
     format!(
-        "UPDATE {} SET col_version = ?3, db_version = ?4, site_id = ?5, seq = ?6 WHERE key = ?1 AND col_name = ?2",
-        clock(table)
+        "UPDATE {} SET col_version = ?2, db_version = ?3, site_id = ?4, seq = ?5 WHERE key = ?1 AND col_name = {}",
+        clock(table),
+        literal(column)
     )
 }
 

@@ -11,7 +11,8 @@ pub(crate) struct Statements {
     pub(crate) read_key: Slot,
     pub(crate) standing: Slot,
     pub(crate) row_clock: Slot,
-    pub(crate) cell_clock: Slot,
+    /// By column.
+    pub(crate) cell_clock: Vec<Slot>,
     pub(crate) cells_of_key: Slot,
     pub(crate) site_of_cell: Slot,
     pub(crate) add_cells: Slot,
@@ -22,7 +23,8 @@ pub(crate) struct Statements {
     pub(crate) drop_cells: Slot,
     pub(crate) zero_cells: Slot,
     pub(crate) add_clock_row: Slot,
-    pub(crate) update_clock_row: Slot,
+    /// By column.
+    pub(crate) update_clock_row: Vec<Slot>,
     pub(crate) set_clock_row: Slot,
     /// By column.
     pub(crate) read_cell: Vec<Slot>,
@@ -63,7 +65,10 @@ impl Statements {
             read_key: slot(sql::read_key(table, keys)),
             standing: slot(sql::standing(table, keys)),
             row_clock: slot(sql::row_clock(table, keys)),
-            cell_clock: slot(sql::cell_clock(table, keys, columns.len() <= FEW_COLUMNS)),
+            cell_clock: columns
+                .iter()
+                .map(|column| slot(sql::cell_clock(table, keys, column, columns.len() <= FEW_COLUMNS)))
+                .collect(),
             cells_of_key: slot(sql::cells_of_key(table)),
             site_of_cell: slot(sql::site_of_cell(table)),
             add_cells: slot(sql::add_cells(table, columns)),
@@ -74,7 +79,7 @@ impl Statements {
             drop_cells: slot(sql::drop_cells(table)),
             zero_cells: slot(sql::zero_cells(table)),
             add_clock_row: slot(sql::add_clock_row(table)),
-            update_clock_row: slot(sql::update_clock_row(table)),
+            update_clock_row: columns.iter().map(|column| slot(sql::update_clock_row(table, column))).collect(),
             set_clock_row: slot(sql::set_clock_row(table)),
             read_cell: columns.iter().map(|column| slot(sql::read_cell(table, keys, column))).collect(),
             read_cells: slot(sql::read_cells(table, keys, columns)),
@@ -87,6 +92,7 @@ impl Statements {
                 keys: keys.to_vec(),
                 columns: columns.to_vec(),
                 known: RefCell::default(),
+                last: RefCell::default(),
             },
         }
     }
@@ -104,10 +110,20 @@ struct ColumnSets {
     keys: Vec<String>,
     columns: Vec<String>,
     known: RefCell<HashMap<u64, Rc<ColumnSet>>>,
+    /// The one that was asked for last.
+    last: RefCell<Option<Rc<ColumnSet>>>,
 }
 
 impl ColumnSets {
     fn of(&self, set: u64) -> Rc<ColumnSet> {
+        let mut last = self.last.borrow_mut();
+        match &*last {
+            Some(statements) if statements.places == set => statements.clone(),
+            _ => last.insert(self.find_or_make(set)).clone(),
+        }
+    }
+
+    fn find_or_make(&self, set: u64) -> Rc<ColumnSet> {
         let mut known = self.known.borrow_mut();
         if let Some(statements) = known.get(&set) {
             return statements.clone();

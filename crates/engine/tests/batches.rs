@@ -116,3 +116,96 @@ proptest! {
         }
     }
 }
+
+/// A database with so many rows in `u`, of two columns each, so that a batch of them is large.
+fn many_rows() -> (Connection, Vec<Change>) {
+    let (sender, _) = database(&[]);
+    run(
+        &sender,
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 800) \
+         INSERT INTO u SELECT 'row ' || i, i, -i FROM n",
+    );
+    let told = told(&sender);
+    (sender, told)
+}
+
+#[test]
+fn a_large_batch_ends_as_its_changes_one_by_one_and_later_local_writes_are_recorded() {
+    let (sender, told) = many_rows();
+    let local = "UPDATE u SET a = 0; INSERT INTO u VALUES ('row 900', 1, 2); DELETE FROM u WHERE k = 'row 7'";
+    let ((batched, store), (single, _)) = (database(&[]), database(&[]));
+    // Compiled before the batch, and run again after it.
+    let mut prepared = batched.prepare("INSERT INTO u VALUES (?1, 1, 2)").unwrap();
+    prepared.execute(["before"]).unwrap();
+    run(&single, "INSERT INTO u VALUES ('before', 1, 2)");
+    for writes in ["BEGIN; SELECT 1", "BEGIN; UPDATE u SET b = 5 WHERE k = 'row 3'"] {
+        run(&batched, writes);
+        store.merge(&told).unwrap();
+        run(&batched, &format!("COMMIT; {local}"));
+        run(&single, writes);
+        insert_each(&single, &changes(&sender, "ORDER BY db_version, seq"));
+        run(&single, &format!("COMMIT; {local}"));
+        run(&single, "DELETE FROM u WHERE k = 'row 900'");
+        run(&batched, "DELETE FROM u WHERE k = 'row 900'");
+        assert_eq!(state(&batched), state(&single));
+    }
+    prepared.execute(["after"]).unwrap();
+    run(&single, "INSERT INTO u VALUES ('after', 1, 2)");
+    assert_eq!(state(&batched), state(&single));
+}
+
+#[test]
+fn in_a_large_batch_the_users_triggers_fire_as_in_a_small_one() {
+    let (_, told) = many_rows();
+    let mut twice = told.clone();
+    twice.iter_mut().for_each(|change| change.col_version = 2);
+    for temporary in ["", "TEMP"] {
+        for on in ["u", "t"] {
+            let (host, store) = database(&[]);
+            run(
+                &host,
+                &format!(
+                    "CREATE TABLE log(what); CREATE TABLE child(k REFERENCES u ON UPDATE CASCADE); \
+                     CREATE {temporary} TRIGGER added AFTER INSERT ON {on} BEGIN INSERT INTO log VALUES ('added'); END; \
+                     CREATE {temporary} TRIGGER changed AFTER UPDATE ON {on} BEGIN INSERT INTO log VALUES ('changed'); END"
+                ),
+            );
+            run(&host, "BEGIN");
+            store.merge(&told).unwrap();
+            store.merge(&twice).unwrap();
+            run(&host, "COMMIT");
+            let fired = rows(&host, "SELECT what, count(*) FROM log GROUP BY what ORDER BY what");
+            let expected: &[&str] = if on == "u" { &["added|800", "changed|800"] } else { &[] };
+            assert_eq!(fired, expected, "{temporary} triggers on {on}");
+        }
+    }
+}
+
+#[test]
+fn after_a_large_batch_that_fails_local_writes_are_recorded() {
+    let (_, mut told) = many_rows();
+    if let Some(last) = told.last_mut() {
+        last.column = "no such column".into();
+    }
+    let (host, store) = database(&[]);
+    run(&host, "BEGIN");
+    assert!(store.merge(&told).is_err());
+    run(&host, "ROLLBACK; INSERT INTO u VALUES ('a', 1, 2)");
+    assert_eq!(rows(&host, "SELECT cid, col_version FROM crsql_changes ORDER BY seq"), ["a|1", "b|1"]);
+}
+
+#[test]
+fn a_statement_that_runs_around_a_large_batch_is_not_aborted() {
+    let (_, told) = many_rows();
+    let (host, store) = database(&[]);
+    run(&host, "INSERT INTO u VALUES ('a', 1, 2), ('b', 1, 2)");
+    let mut running = host.prepare("SELECT k, CASE WHEN k = 'b' THEN (SELECT count(*) FROM t) END FROM u").unwrap();
+    let mut found = running.query([]).unwrap();
+    let first: String = found.next().unwrap().unwrap().get(0).unwrap();
+    assert_eq!(first, "a");
+    run(&host, "BEGIN");
+    store.merge(&told).unwrap();
+    run(&host, "COMMIT");
+    let second: (String, i64) = found.next().unwrap().map(|row| (row.get(0).unwrap(), row.get(1).unwrap())).unwrap();
+    assert_eq!(second, ("b".into(), 0));
+}

@@ -131,6 +131,8 @@ fn attached_databases_are_left_alone_whatever_they_and_their_tables_are_called()
     assert!(failure(&host, "SELECT crsql_as_crr('bar')").contains("has no primary key"));
     run(&host, "BEGIN; INSERT INTO main.foo VALUES (3, 3, 3); INSERT INTO foo.bar VALUES (1); COMMIT; DETACH foo");
     assert_eq!(number(&host, "SELECT count(*) FROM crsql_changes"), 5);
+    let of_last = rows(&host, "SELECT db_version, seq FROM crsql_changes WHERE pk = x'010903'");
+    assert_eq!(of_last, ["3|0", "3|1"], "what was refused and what was rolled back has left nothing behind");
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn a_failing_statement_in_a_transaction_undoes_its_clock_rows() {
     assert!(failure(&host, "INSERT INTO k VALUES (2, 2), (3, 13)").contains("CHECK"));
     run(&host, "INSERT INTO k VALUES (4, 4); COMMIT");
     assert_eq!(rows(&host, "SELECT a FROM k__crsql_pks"), ["1", "4"]);
-    assert_eq!(clock(&host, "k"), ["1|b|1|1|0|0", "2|b|1|1|0|2"]);
+    assert_eq!(clock(&host, "k"), ["1|b|1|1|0|0", "2|b|1|1|0|1"]);
 }
 
 #[test]
@@ -201,4 +201,97 @@ fn versions_can_be_asked_for_and_raised() {
     run(&host, "BEGIN");
     assert_eq!(number(&host, "SELECT crsql_increment_and_get_seq()"), 0);
     assert_eq!(number(&host, "SELECT crsql_get_seq()"), 1);
+}
+
+#[test]
+fn a_trigger_of_the_users_sees_in_crsql_changes_what_its_statement_has_written_so_far() {
+    let host = memory();
+    // SQLite runs the newest trigger first: this one comes after that which records.
+    run(
+        &host,
+        "CREATE TABLE foo(a INTEGER PRIMARY KEY NOT NULL, b); CREATE TABLE seen(a, changes, version); \
+         CREATE TRIGGER sees AFTER INSERT ON foo BEGIN \
+         INSERT INTO seen SELECT NEW.a, count(*), crsql_next_db_version() FROM crsql_changes; END; \
+         SELECT crsql_as_crr('foo')",
+    );
+    run(&host, "BEGIN; INSERT INTO foo VALUES (1, 1), (2, 2); INSERT INTO foo VALUES (3, 3); COMMIT");
+    assert_eq!(rows(&host, "SELECT * FROM seen"), ["1|1|1", "2|2|1", "3|3|1"]);
+    assert_eq!(clock(&host, "foo"), ["1|b|1|1|0|0", "2|b|1|1|0|1", "3|b|1|1|0|2"]);
+}
+
+#[test]
+fn a_statement_that_still_has_rows_to_return_is_recorded_before_anyone_looks() {
+    let host = foo();
+    for begin in ["SELECT 1", "BEGIN"] {
+        run(&host, begin);
+        let mut statement = host.prepare("INSERT INTO foo VALUES (1, 1, 1), (2, 2, 2) RETURNING a").unwrap();
+        let mut returned = statement.query([]).unwrap();
+        assert_eq!(returned.next().unwrap().unwrap().get::<_, i64>(0).unwrap(), 1);
+        assert_eq!(number(&host, "SELECT count(*) FROM crsql_changes"), 4);
+        drop(returned);
+        assert_eq!(rows(&host, "SELECT count(*) FROM foo__crsql_clock"), ["4"]);
+        drop(statement);
+        run(&host, if host.is_autocommit() { "SELECT 1" } else { "COMMIT" });
+        run(&host, "DELETE FROM foo; SELECT crsql_as_table('foo'); SELECT crsql_as_crr('foo')");
+    }
+}
+
+#[test]
+fn a_statement_of_many_rows_is_recorded_whole_or_not_at_all() {
+    let host = tracked("CREATE TABLE k(a INTEGER PRIMARY KEY NOT NULL, b CHECK (b <> 13))", "k");
+    let many = |last: i64| {
+        format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) \
+             INSERT INTO k SELECT i, CASE i WHEN 2000 THEN {last} ELSE 0 END FROM n"
+        )
+    };
+    run(&host, "BEGIN");
+    assert!(failure(&host, &many(13)).contains("CHECK"));
+    assert_eq!(rows(&host, "SELECT count(*) FROM k__crsql_clock"), ["0"]);
+    run(&host, &many(1));
+    run(&host, "SAVEPOINT s; DELETE FROM k; INSERT INTO k VALUES (5000, 5); ROLLBACK TO s; COMMIT");
+    let whole =
+        "SELECT count(*), count(DISTINCT key), max(col_version), min(db_version), max(db_version) FROM k__crsql_clock";
+    assert_eq!(rows(&host, whole), ["2000|2000|1|1|1"]);
+    assert_eq!(rows(&host, "SELECT count(DISTINCT seq) FROM k__crsql_clock"), ["2000"]);
+}
+
+#[test]
+fn what_cannot_be_recorded_is_rolled_back_and_does_not_spoil_the_next_transaction() {
+    let host = foo();
+    run(&host, "INSERT INTO foo VALUES (1, 1, 1)");
+    let before = clock(&host, "foo");
+    run(
+        &host,
+        "CREATE TEMP TABLE lock(held); CREATE TEMP TRIGGER refuses BEFORE INSERT ON main.foo__crsql_clock \
+         WHEN EXISTS (SELECT 1 FROM lock) BEGIN SELECT RAISE(ABORT, 'refused'); END",
+    );
+    for (begin, end) in [("SELECT 1", "SELECT 1"), ("BEGIN", "COMMIT"), ("SAVEPOINT s", "RELEASE s")] {
+        run(&host, &format!("INSERT INTO lock VALUES (1); {begin}"));
+        failure(&host, "INSERT INTO foo VALUES (2, 2, 2)");
+        assert!(host.is_autocommit(), "{begin}: a row that is not recorded must not stay");
+        assert_eq!(rows(&host, "SELECT a FROM foo"), ["1"]);
+        assert_eq!(clock(&host, "foo"), before);
+        run(&host, &format!("DELETE FROM lock; {begin}; INSERT INTO foo VALUES (3, 3, 3); {end}"));
+        assert_eq!(rows(&host, "SELECT a FROM foo"), ["1", "3"]);
+        assert_eq!(rows(&host, "SELECT count(*) FROM foo__crsql_clock WHERE key = 2"), ["2"]);
+        run(&host, &format!("{begin}; DELETE FROM foo WHERE a = 3; {end}"));
+        run(&host, "DELETE FROM foo__crsql_clock WHERE key = 2; DELETE FROM foo__crsql_pks WHERE a = 3");
+    }
+}
+
+#[test]
+fn a_write_nested_in_another_that_fails_takes_back_only_its_own() {
+    let host = foo();
+    run(&host, "BEGIN");
+    let mut outer = host.prepare("INSERT INTO foo VALUES (1, 1, 1), (2, 2, 2) RETURNING a").unwrap();
+    let mut returned = outer.query([]).unwrap();
+    returned.next().unwrap();
+    assert!(failure(&host, "INSERT INTO foo VALUES (3, 3, 3), (1, 1, 1)").contains("UNIQUE"));
+    run(&host, "INSERT INTO foo VALUES (4, 4, 4)");
+    drop(returned);
+    drop(outer);
+    run(&host, "COMMIT");
+    assert_eq!(rows(&host, "SELECT a FROM foo__crsql_pks"), ["1", "2", "4"]);
+    assert_eq!(number(&host, "SELECT count(*) FROM crsql_changes"), 6);
 }

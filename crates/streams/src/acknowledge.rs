@@ -7,6 +7,7 @@ use crate::identity::{Identity, Verdict};
 use crate::rows::{InboundRow, OutboundRow};
 use crate::rules::{Rule, holds};
 use crate::snapshot::no_streams;
+use crate::staging::before_value;
 use crate::tracked;
 use rejoin_bridge::Connection;
 use rejoin_change::{COUNTER_MAX, Cursor, SiteId};
@@ -47,7 +48,7 @@ pub(crate) fn acknowledge(connection: &Connection, mut row: OutboundRow, receipt
         }
         position if receipt.run == row.run => row.acked = position.or_since(&row),
         position => {
-            row.run_start = row.run_start.clone().min(position.or_since(&row));
+            row.run_start = before_value(row.run_start.clone().min(position.or_since(&row)));
             row.acked = row.run_start.clone();
         }
     }
@@ -139,11 +140,6 @@ pub(crate) fn verified_position(identity: &Identity, row: Option<&OutboundRow>, 
             return Err(another_history(identity, receiver, "heard of the head", &end));
         }
     }
-    for position in receipt.ranges.iter().flat_map(|range| [&range.start, &range.end]) {
-        if identity.verify(&position.cursor, &position.mark) == Verdict::Another {
-            return Err(another_history(identity, receiver, "holds a range that ends at", &position.cursor));
-        }
-    }
     let claimed = claimed_position(identity, row, receipt)?;
     let run = row.map_or(0, |row| row.run);
     // The mark shows that this database, or a later state of it, did send that run.
@@ -158,18 +154,23 @@ pub(crate) fn verified_position(identity: &Identity, row: Option<&OutboundRow>, 
 }
 
 fn claimed_position(identity: &Identity, row: Option<&OutboundRow>, receipt: &Receipt) -> Result<Claimed> {
-    let Some(position) = &receipt.position else { return Ok(Claimed::Nowhere) };
     // Copies made before the first stream have keys of their own. One of them finds out when it first hears of a position
     // that is not its own. Later than that, or under a new id, such a position can only be forged.
     let first_contact = row.is_none_or(|row| !row.verified) && identity.former_ids.is_empty();
-    match identity.verify(&position.cursor, &position.mark) {
-        Verdict::Ours => Ok(Claimed::At(position.cursor.clone())),
-        Verdict::Foreign if !first_contact => Ok(Claimed::Unverifiable),
-        Verdict::Forgotten => Ok(Claimed::Unverifiable),
-        Verdict::Another | Verdict::Foreign => {
-            Err(another_history(identity, receipt.receiver, "holds the position", &position.cursor))
+    let ranges = receipt.ranges.iter().flat_map(|range| [&range.start, &range.end]);
+    // Before version 1 every history is alike.
+    let ranges = ranges.filter(|position| position.cursor.db_version > 0);
+    for position in receipt.position.iter().chain(ranges) {
+        match identity.verify(&position.cursor, &position.mark) {
+            Verdict::Ours => {}
+            Verdict::Foreign if !first_contact => return Ok(Claimed::Unverifiable),
+            Verdict::Forgotten => return Ok(Claimed::Unverifiable),
+            Verdict::Another | Verdict::Foreign => {
+                return Err(another_history(identity, receipt.receiver, "holds the position", &position.cursor));
+            }
         }
     }
+    Ok(receipt.position.as_ref().map_or(Claimed::Nowhere, |position| Claimed::At(position.cursor.clone())))
 }
 
 fn another_history(identity: &Identity, receiver: SiteId, what: &str, cursor: &Cursor) -> StreamError {

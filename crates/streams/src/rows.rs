@@ -4,6 +4,7 @@ use crate::error::{Result, StreamError};
 use crate::options::{Atomic, InboundOptions, OnGap, OnUnknown, OnViolation, Order};
 use crate::rules::{Rule, holds};
 use crate::sql;
+use crate::staging::before_value;
 use rejoin_bridge::{Connection, Statement, ValueRef};
 use rejoin_change::{Cursor, SiteId};
 use rejoin_wire::{AsOf, Compression, Format, Mark, Position};
@@ -102,11 +103,13 @@ impl OutboundRow {
         self.local_only || !self.exclude_sites.is_empty() || self.tables.is_some() || self.since != Cursor::BEGINNING
     }
 
-    /// Everything from `cursor` on is told once more. The receiver follows, because the number is higher.
+    /// Everything from `cursor` on is told once more, and all of a value that it stands in. The receiver follows, because
+    /// the number is higher.
     pub fn start_next_run(&mut self, cursor: Cursor) {
         if !holds(Rule::Run) {
             return;
         }
+        let cursor = before_value(cursor);
         self.run += 1;
         self.run_start = cursor.clone();
         self.acked = cursor;

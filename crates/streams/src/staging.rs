@@ -38,7 +38,7 @@ impl<'a> Staging<'a> {
         }
         for piece in pieces(package) {
             if coverage.covers_version(piece.version) {
-                self.merge_version(piece.version, Some(&piece), merge)?;
+                self.merge_version(piece.version, Some(&piece), Values::default(), merge)?;
             } else if atomic == Atomic::Transaction {
                 self.stage(&piece)?;
             } else {
@@ -48,16 +48,17 @@ impl<'a> Staging<'a> {
         // A version of which nothing more came may be complete now, because the package passes it.
         for version in self.versions()? {
             if holds(Rule::Closing) && coverage.covers_version(version) {
-                self.merge_version(version, None, merge)?;
+                self.merge_version(version, None, Values::default(), merge)?;
             }
         }
         Ok(())
     }
 
-    /// Merges everything, complete or not: the run or the stream ends, and what is staged is not told again.
+    /// Merges everything, complete or not: the run or the stream ends, and what is staged is not told again. Only parts of
+    /// values that are not whole go: such a value is told once more, because no run begins inside of one.
     pub fn merge_everything(&self, merge: &mut Merge<'_>) -> Result<()> {
         for version in self.versions()? {
-            self.merge_version(version, None, merge)?;
+            self.merge_version(version, None, Values { open: None, drops_incomplete: true }, merge)?;
         }
         Ok(())
     }
@@ -128,9 +129,14 @@ impl<'a> Staging<'a> {
     }
 
     /// Merges the staged pieces of a version and one that has just come, in the order of the stream.
-    fn merge_version(&self, version: i64, arrived: Option<&Piece<'_>>, merge: &mut Merge<'_>) -> Result<()> {
+    fn merge_version(
+        &self,
+        version: i64,
+        arrived: Option<&Piece<'_>>,
+        mut values: Values,
+        merge: &mut Merge<'_>,
+    ) -> Result<()> {
         let mut arrived = arrived;
-        let mut values = Values::default();
         for (rowid, start, finish) in self.pieces_of(version)? {
             if let Some(piece) = arrived.take_if(|piece| piece.start <= start) {
                 values.feed(&piece.start, &piece.finish, piece.changes.to_vec(), merge)?;
@@ -247,6 +253,8 @@ fn pieces(package: &Package) -> Vec<Piece<'_>> {
 #[derive(Default)]
 struct Values {
     open: Option<OpenValue>,
+    /// Parts whose beginning or middle never came are no error.
+    drops_incomplete: bool,
 }
 
 /// A value of which the first bytes are here.
@@ -263,7 +271,10 @@ impl Values {
         if let Some(part) = continued(start, &changes) {
             let change = changes.remove(0);
             let ends_here = breaks_off.is_none() || !changes.is_empty();
-            self.go_on(change, part)?;
+            match self.go_on(change, part) {
+                Err(_) if self.drops_incomplete => self.open = None,
+                fits => fits?,
+            }
             match (ends_here, breaks_off) {
                 (true, _) => self.complete(merge)?,
                 (false, Some(now)) => return self.check_offset(now),
@@ -356,6 +367,15 @@ pub(crate) fn behind_value(cursor: &Cursor) -> Cursor {
         *part = None;
     }
     behind
+}
+
+/// A place before the value that the cursor stands in, if it does.
+pub(crate) fn before_value(cursor: Cursor) -> Cursor {
+    match (part_of(&cursor), cursor.seq) {
+        (None, _) => cursor,
+        (Some(_), 0) => Cursor::end_of_version(cursor.db_version - 1),
+        (Some(_), seq) => Cursor::end_of_pair(cursor.db_version, seq - 1),
+    }
 }
 
 fn part_of(cursor: &Cursor) -> Option<Part> {

@@ -173,14 +173,14 @@ unsafe fn vtab<'a, T>(raw: *mut sqlite3_vtab) -> &'a Vtab<T> {
 unsafe fn on_table<T>(raw: *mut sqlite3_vtab, body: impl FnOnce(&Vtab<T>) -> Result<()>) -> c_int {
     // SAFETY: by the contract above.
     let vtab = unsafe { vtab::<T>(raw) };
-    let api = vtab.connection.inner().api;
     match contain_panic(|| body(vtab)) {
         Ok(()) => SQLITE_OK,
         Err(error) => {
+            let api = &vtab.connection.inner().api;
             // SAFETY: an older message came from SQLite's allocator, and so does the new one.
             unsafe {
                 (api.free)((*raw).error_message.cast());
-                (*raw).error_message = allocate_text(&api, &error.message);
+                (*raw).error_message = allocate_text(api, &error.message);
             }
             failure_code(&error)
         }
@@ -389,12 +389,7 @@ unsafe extern "C" fn savepoint<T: Table>(raw: *mut sqlite3_vtab, depth: c_int) -
 
 unsafe extern "C" fn release<T: Table>(raw: *mut sqlite3_vtab, depth: c_int) -> c_int {
     // SAFETY: SQLite passes its table.
-    unsafe {
-        on_table::<T>(raw, |vtab| {
-            vtab.table.release(depth);
-            Ok(())
-        })
-    }
+    unsafe { on_table::<T>(raw, |vtab| vtab.table.release(depth)) }
 }
 
 unsafe extern "C" fn rollback_to<T: Table>(raw: *mut sqlite3_vtab, depth: c_int) -> c_int {

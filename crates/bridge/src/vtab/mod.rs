@@ -103,9 +103,10 @@ pub trait Table: 'static {
         let _ = savepoint;
     }
 
-    /// The savepoint of that depth ends, its work stays.
-    fn release(&self, savepoint: i32) {
+    /// The savepoint of that depth has ended, its work stays. SQL may be run.
+    fn release(&self, savepoint: i32) -> Result<()> {
         let _ = savepoint;
+        Ok(())
     }
 
     /// Everything since the savepoint of that depth is undone.

@@ -1,3 +1,4 @@
+use super::own_triggers;
 use super::record::{Incoming, Record, about, table};
 use super::row::{OpenRow, RowMerge};
 use super::rowid;
@@ -74,6 +75,8 @@ impl ChangeStore for Engine {
             let checked = batch.table(change).and_then(|table| Incoming::of_change(&table, change, seq));
             incoming.push(checked.map_err(|error| MergeFailure { changes: place..place + 1, error })?);
         }
+        let _triggers =
+            own_triggers::off(self, changes.len()).map_err(|error| MergeFailure { changes: 0..1, error })?;
         let (mut merged, mut effective) = (0, 0);
         for of_row in changes.chunk_by(|a, b| a.key == b.key && a.table == b.table) {
             let mut at = 0..1;

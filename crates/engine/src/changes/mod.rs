@@ -1,6 +1,7 @@
 //! `crsql_changes`: what this database has to tell, as rows to select; what others tell, as rows to insert.
 
 mod merge;
+mod own_triggers;
 mod plan;
 mod read;
 mod record;

@@ -161,6 +161,7 @@ impl TableCursor for ChangesCursor {
         self.present = None;
         self.row.replace(None);
         self.sites.borrow_mut().clear();
+        self.engine.record_waiting()?;
         let conditions = Conditions::read(plan, arguments)?;
         let catalogue = self.engine.catalogue()?;
         let writing = self.engine.connection.has_write_transaction();

@@ -7,7 +7,7 @@ use crate::catalogue::Tracked;
 use crate::engine::Engine;
 use crate::local_write::add_or_find_key;
 use crate::statements::FEW_COLUMNS;
-use crate::values::{to_bridge, to_change};
+use crate::values::{Parameters, to_bridge, to_change};
 use rejoin_bridge::{Error, Result, Slot, ValueRef};
 use rejoin_change::{CellClock, RowClock, SENTINEL, Standing, Tie, Value, Verdict, decide};
 use std::cmp::Ordering;
@@ -56,7 +56,7 @@ impl OpenRow {
         self.key
     }
 
-    fn key_values(&self) -> Vec<ValueRef<'_>> {
+    fn key_values(&self) -> Parameters<'_> {
         self.keys.iter().map(to_bridge).collect()
     }
 
@@ -89,15 +89,12 @@ impl OpenRow {
     fn read_one(&mut self, change: &Incoming<'_>) -> Result<()> {
         let table = self.table.clone();
         let Some(place) = change.place else { return self.read_all() };
-        let mut values = Vec::with_capacity(self.keys.len() + 1);
-        values.extend(self.keys.iter().map(to_bridge));
-        values.push(change.column.into());
-        let mut statement = table.statements.cell_clock.lend()?;
+        let mut statement = table.statements.cell_clock[place].lend()?;
         let (mut key, mut sentinel, mut cell) = (None, None, None);
-        statement.each_until(&values, |found| {
+        statement.each_until(&self.key_values(), |found| {
             let version = Some(found.column_i64(2));
             key = Some(found.column_i64(0));
-            let is_sentinel = found.column(1).as_bytes() == Some(SENTINEL.as_bytes());
+            let is_sentinel = found.column_i64(1) == 1;
             if is_sentinel {
                 sentinel = version;
             } else {
@@ -326,8 +323,12 @@ impl<'a> RowMerge<'a> {
             let table = self.row.table.clone();
             let statements = &table.statements;
             for Winner { column, change, recorded } in cells {
-                let statement = if *recorded { &statements.update_clock_row } else { &statements.add_clock_row };
-                self.set_clock_row(statement, &table.columns[*column], change.col_version, change)?;
+                if *recorded {
+                    self.update_clock_row(&statements.update_clock_row[*column], change)?;
+                } else {
+                    let name = &table.columns[*column];
+                    self.set_clock_row(&statements.add_clock_row, name, change.col_version, change)?;
+                }
             }
         }
         self.engine.add_rows_impacted(cells.len() as i64);
@@ -349,12 +350,21 @@ impl<'a> RowMerge<'a> {
 
     /// Writes the clock row of a column or of the row itself, as a change has it.
     fn set_clock_row(&mut self, statement: &Slot, column: &str, version: i64, change: &Incoming<'_>) -> Result<()> {
+        let [key, version, db_version, site, seq] = self.clock_row(version, change)?;
+        statement.lend()?.run(&[key, column.into(), version, db_version, site, seq])
+    }
+
+    /// The same for a column whose clock row is there.
+    fn update_clock_row(&mut self, statement: &Slot, change: &Incoming<'_>) -> Result<()> {
+        let values = self.clock_row(change.col_version, change)?;
+        statement.lend()?.run(&values)
+    }
+
+    fn clock_row(&mut self, version: i64, change: &Incoming<'_>) -> Result<[ValueRef<'static>; 5]> {
         let key = self.known_key()?;
         let db_version = self.engine.stamp(change.db_version)?;
         let site = self.sites.ordinal(self.engine, change.site_id)?;
-        let values = [key, version, db_version, site, change.seq].map(ValueRef::Integer);
-        let [key, version, db_version, site, seq] = values;
-        statement.lend()?.run(&[key, column.into(), version, db_version, site, seq])
+        Ok([key, version, db_version, site, change.seq].map(ValueRef::Integer))
     }
 
     fn write_row(&mut self, cells: &[Winner<'_>]) -> Result<()> {
@@ -396,9 +406,7 @@ impl<'a> RowMerge<'a> {
 
     /// Writes the user's table; the triggers that record local writes look away meanwhile.
     fn write_base<'v>(&'v self, statement: &Slot, values: impl Iterator<Item = ValueRef<'v>>) -> Result<()> {
-        let mut parameters: Vec<ValueRef<'v>> = Vec::with_capacity(self.row.keys.len() + values.size_hint().0);
-        parameters.extend(self.row.keys.iter().map(to_bridge));
-        parameters.extend(values);
+        let parameters: Parameters<'v> = self.row.keys.iter().map(to_bridge).chain(values).collect();
         let mut statement = statement.lend()?;
         let _sync_bit = self.engine.without_recording();
         statement.run(&parameters)

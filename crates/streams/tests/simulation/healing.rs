@@ -52,7 +52,8 @@ impl World {
         for (index, database) in self.databases().enumerate() {
             let known = Knowledge::of(database, |_| true);
             if let Some(what) = known.lacks(everything) {
-                return Err(format!("{index} has lost {what}"));
+                let streams: String = self.links.iter().map(|&(a, b)| self.show(a, b)).collect();
+                return Err(format!("{index} has lost {what}{streams}"));
             }
             if known != first_knows {
                 return Err(format!("{index} knows {known:?}\nand 0 knows {first_knows:?}"));

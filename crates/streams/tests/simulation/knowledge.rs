@@ -86,7 +86,9 @@ impl Knowledge {
                 }),
                 Some(mine) => mine.causal_length < row.causal_length,
             };
-            missing.then(|| format!("{key:?}: {row:?} is wanted, and {found:?} is known"))
+            missing.then(|| {
+                shorten(&format!("{key:?}: {row:?} is wanted")) + &shorten(&format!(", and {found:?} is known"))
+            })
         })
     }
 }
@@ -109,6 +111,11 @@ impl Cell {
     fn compare(&self, other: &Cell) -> Ordering {
         self.col_version.cmp(&other.col_version).then_with(|| self.value.merge_order(&other.value))
     }
+}
+
+/// Large values say nothing by their length.
+fn shorten(text: &str) -> String {
+    text.chars().take(400).collect()
 }
 
 type Piece = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<Change>);

@@ -1,5 +1,6 @@
 //! Which schedules are tried, and what is shown of one that fails.
 
+use crate::common::original;
 use crate::healing;
 use crate::step::Script;
 use crate::world::Checked;
@@ -9,6 +10,10 @@ use std::time::{Duration, Instant};
 /// Tries every fourth seed, from this one on. A failed test shows the seed and what is left of its script when all steps
 /// that do not matter are gone.
 pub fn try_part(part: u64) {
+    if original().is_some() {
+        // The snapshot of the original that can be had decides ties by author, and two copies of a file are one author.
+        return println!("skipped: this simulates the built-in engine");
+    }
     let (first, count) = match variable("REJOIN_SEED") {
         Some(_) if part > 0 => return,
         Some(seed) => (seed, 1),

@@ -34,7 +34,7 @@ pub struct World {
     /// How inbound streams take packages: all of them, and some in another way.
     receive: InboundOptions,
     receives: BTreeMap<(usize, SiteId), InboundOptions>,
-    /// Ids of databases that are no more, nor any that has had it.
+    /// Ids of databases that are no more. What waits for their rest may wait for ever.
     gone: Vec<SiteId>,
     /// Databases that have given up the history of a table, and have not noticed yet.
     remade: RefCell<BTreeSet<usize>>,
@@ -319,9 +319,7 @@ impl World {
         self.replace(database, |database| {
             let (path, old_id) = (database.path.clone(), database.site());
             database.close();
-            if !keeps_id {
-                gone.push(old_id);
-            }
+            gone.push(old_id);
             std::fs::remove_file(&path).expect("the file can be deleted");
             files::create(&path, files::Schema::New, if keeps_id { old_id } else { new_id })
         });
