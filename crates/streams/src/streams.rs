@@ -11,7 +11,7 @@ use crate::parking;
 use crate::rows::{InboundRow, OutboundRow, has_bookkeeping};
 use crate::snapshot::{self, no_streams};
 use crate::sql;
-use crate::staging::Staging;
+use crate::staging::{Staging, before_value};
 use crate::tracked;
 use rejoin_bridge::Connection;
 use rejoin_change::{Cursor, SiteId};
@@ -209,7 +209,7 @@ impl Streams {
         known: Option<&OutboundRow>,
     ) -> Result<OutboundRow> {
         let mut since = match (&options.since, known) {
-            (Since::Cursor(cursor), _) => cursor.clone(),
+            (Since::Cursor(cursor), _) => before_value(cursor.clone()),
             // Resolved once, when the stream was made.
             (Since::Now, Some(known)) if known.open => known.since.clone(),
             (Since::Now, _) => match self.head()? {
