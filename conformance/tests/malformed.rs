@@ -18,6 +18,8 @@ def fresh():
     c.execute("CREATE VIRTUAL TABLE o USING crsql_outbound_stream(remote = '00112233445566778899aabbccddeeff')")
     c.execute("CREATE VIRTUAL TABLE i USING crsql_inbound_stream(remote = '00112233445566778899aabbccddeeff')")
     c.execute('INSERT INTO foo VALUES (1, 1)')
+    # The first read marks the tables that it reads.
+    c.execute("SELECT crsql_next('o')").fetchall()
     return c
 
 def state(c):

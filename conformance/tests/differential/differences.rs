@@ -89,6 +89,14 @@ fn goes_on_counting(pair: &mut Pair<'_>, place: Place) {
     pair.state(place).residue = pair.theirs.number(place, IMPACTED) - pair.ours.number(place, IMPACTED);
 }
 
+/// A statement has failed: the originals do not give its numbers out again.
+pub fn leave_gap(pair: &mut Pair<'_>, place: Place) {
+    let next = "SELECT crsql_get_seq()";
+    for _ in pair.ours.number(place, next)..pair.theirs.number(place, next) {
+        pair.ours.number(place, "SELECT crsql_increment_and_get_seq()");
+    }
+}
+
 /// Rows and cells that nobody has recorded get their numbers (the local one of the key, and seq) in an order which, at the
 /// original, is that of SQLite's plan. Where nothing else differs, the original is given the numbers of the other.
 fn same_order_of_backfill(pair: &mut Pair<'_>, place: Place, table: &str) {

@@ -246,6 +246,9 @@ impl<'a> Pair<'a> {
         }
         self.after(place, kind, &ours, &theirs)?;
         before.make_equal(self, place, kind, sql, &ours);
+        if kind == Kind::Write && ours.answers[0].is_err() && self.state(place).in_transaction {
+            differences::leave_gap(self, place);
+        }
         if kind == Kind::Write && ours.answers[0].is_ok() {
             self.compare_counts(place, &ours, &theirs)?;
         }
