@@ -85,6 +85,11 @@ pub(crate) fn record(
     Ok(())
 }
 
+/// A change of the schema may have stamped cells of this database's own at a version from `version` on.
+pub(crate) fn allow_for_late_stamps(connection: &Connection, version: i64) -> Result<()> {
+    Ok(connection.cached(sql::MIX_ARRIVALS_FROM)?.run(&[version.into()])?)
+}
+
 /// The remote has acknowledged up to `cursor`: what lies there is never read again.
 pub(crate) fn forget_to(connection: &Connection, remote: SiteId, cursor: &Cursor) -> Result<()> {
     let last = cursor.whole_versions();

@@ -1,5 +1,6 @@
 //! One consistent state of the database, for everything that a package says.
 
+use crate::arrivals;
 use crate::engine_facts;
 use crate::error::{Result, StreamError, atomically};
 use crate::identity::Identity;
@@ -157,6 +158,9 @@ fn raise_witness(connection: &Connection) -> Result<()> {
         let schema_version = engine_facts::schema_version(connection)?;
         if let Some(from) = before_late_stamps(&identity, schema_version) {
             resend(connection, &from)?;
+        }
+        if identity.schema_version != schema_version {
+            arrivals::allow_for_late_stamps(connection, identity.witnessed)?;
         }
         if identity.schema_version != schema_version || identity.witnessed == 0 {
             mark_tables(connection)?;

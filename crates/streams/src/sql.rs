@@ -117,6 +117,7 @@ pub const WRITE_ARRIVAL: &str =
  VALUES (?1, ?2, ?3, ?4)";
 pub const GROW_ARRIVAL: &str = "UPDATE main.crsql_streams_arrivals SET last_version = ?3
  WHERE remote = ?1 AND last_version = ?2 AND entire = ?4";
+pub const MIX_ARRIVALS_FROM: &str = "UPDATE main.crsql_streams_arrivals SET entire = 0 WHERE last_version >= ?1";
 pub const DROP_ARRIVALS: &str = "DELETE FROM main.crsql_streams_arrivals WHERE remote = ?1";
 pub const DROP_ARRIVALS_TO: &str = "DELETE FROM main.crsql_streams_arrivals WHERE remote = ?1 AND last_version <= ?2";
 pub const DROP_OTHERS_ARRIVALS_FROM: &str = "DELETE FROM main.crsql_streams_arrivals

@@ -8,7 +8,7 @@ mod common;
 use common::*;
 use rejoin_change::{Change, Cursor, Part, Place, Value};
 use rejoin_streams::{
-    Atomic, Inbound, InboundOptions, OnViolation, Order, OutboundOptions, Outcome, Produced, Since, StreamError,
+    Atomic, Inbound, InboundOptions, OnViolation, Order, OutboundOptions, Outcome, Produced, StreamError,
 };
 use rejoin_wire::{Compression, Encoded, Format, Package, Receipt};
 
@@ -643,22 +643,4 @@ fn parts_that_do_not_fit_together_are_refused() {
     assert!(inbound.apply(&encoded(&wrong)).is_err());
     assert_eq!(inbound.apply(&encoded(&parts[3])).unwrap().outcome, Outcome::Merged);
     assert_eq!(a.content(), b.content());
-}
-
-/// A receiver that has nothing could make nothing of the rest of a value.
-#[test]
-fn a_stream_that_is_to_begin_inside_a_value_begins_before_it() {
-    let folder = Folder::new();
-    let (a, b) = (folder.database("a"), folder.database("b"));
-    a.run("INSERT INTO u VALUES ('large', randomblob(50000))");
-    let small = OutboundOptions { package_bytes_max: 10_000, ..OutboundOptions::default() };
-    let inside = a.outbound_with(b.site(), &small).next(None).unwrap().unwrap().end;
-    assert!(!inside.is_end_of_version());
-    let c = folder.database("c");
-    let options = OutboundOptions { since: Since::Cursor(inside), ..small };
-    let inbound = c.inbound(a.site());
-    for package in packages(&a, &c, &options) {
-        apply(&inbound, &package);
-    }
-    assert_eq!(a.content(), c.content());
 }

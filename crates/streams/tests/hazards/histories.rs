@@ -228,3 +228,21 @@ fn pending_counts_the_version_that_an_alter_has_filled_late() {
     }
     assert_eq!(b.one::<i64>("SELECT count(*) FROM t WHERE d = 'late'"), 3);
 }
+
+/// The cells that the alter fills lie at a version which a package of the remote has made, and so looked like a part of it.
+#[test]
+fn cells_that_an_alter_fills_late_are_sent_to_whoever_brought_the_row() {
+    let folder = Folder::new();
+    let (a, b) = (folder.database("a"), folder.database("b"));
+    insert(&a, 1..=3);
+    tell(&a, &b).unwrap();
+    for database in [&a, &b] {
+        database.run("SELECT crsql_begin_alter('t'); ALTER TABLE t ADD COLUMN d");
+        if database.path == b.path {
+            database.run("UPDATE t SET d = 'filled at b'");
+        }
+        database.run("SELECT crsql_commit_alter('t')");
+    }
+    level(&b, &a).unwrap();
+    assert_eq!(a.one::<i64>("SELECT count(*) FROM t WHERE d = 'filled at b'"), 3);
+}

@@ -3,7 +3,7 @@
 use crate::common::*;
 use crate::{identity_side, insert, next};
 use rejoin_change::{COUNTER_MAX, Cursor, Place, SiteId};
-use rejoin_streams::{Atomic, InboundOptions, Order, OutboundOptions, Outcome, Side, StreamError};
+use rejoin_streams::{Atomic, InboundOptions, Order, OutboundOptions, Outcome, Side, Since, StreamError};
 use rejoin_wire::{Mark, Position};
 
 /// The end of a large value is here, its beginning is lost, and the next run tells it again.
@@ -261,4 +261,27 @@ fn a_forged_run_cannot_use_up_the_numbers_of_runs() {
     insert(&a, 4..=4);
     tell(&a, &b).unwrap();
     assert_eq!(a.content(), b.content());
+}
+
+/// A cursor that stands inside a large value, taken from another stream, as the beginning of this one.
+#[test]
+fn a_stream_never_begins_inside_a_value() {
+    let folder = Folder::new();
+    let (a, b, c) = (folder.database("a"), folder.database("b"), folder.database("c"));
+    insert(&a, 1..=1);
+    a.run("INSERT INTO u VALUES ('large', hex(zeroblob(6000)))");
+    let options = OutboundOptions { package_bytes_max: 100, ..Default::default() };
+    let outbound = a.outbound_with(b.site(), &options);
+    let mut end = Cursor::BEGINNING;
+    while !matches!(end.place, Place::At { part: Some(_), .. }) {
+        end = outbound.next(Some(&end)).unwrap().unwrap().end;
+    }
+    let options = OutboundOptions { since: Since::Cursor(end), ..options };
+    let outbound = a.outbound_with(c.site(), &options);
+    while let Some(package) = outbound.next(None).unwrap() {
+        let applied = c.inbound(a.site()).apply(package.package.as_bytes()).unwrap();
+        outbound.acknowledge(&applied.receipt).unwrap();
+    }
+    assert_eq!(c.values("SELECT length(v) FROM u"), vec![12_000.into()]);
+    assert_eq!(c.one::<i64>("SELECT count(*) FROM t"), 0);
 }

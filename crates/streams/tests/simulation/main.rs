@@ -39,3 +39,23 @@ fn all_end_equal_and_nothing_is_lost_3() {
 fn all_end_equal_and_nothing_is_lost_4() {
     try_part(3);
 }
+
+#[test]
+fn all_end_equal_and_nothing_is_lost_5() {
+    try_part(4);
+}
+
+#[test]
+fn all_end_equal_and_nothing_is_lost_6() {
+    try_part(5);
+}
+
+#[test]
+fn all_end_equal_and_nothing_is_lost_7() {
+    try_part(6);
+}
+
+#[test]
+fn all_end_equal_and_nothing_is_lost_8() {
+    try_part(7);
+}

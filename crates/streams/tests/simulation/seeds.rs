@@ -7,7 +7,7 @@ use crate::world::Checked;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-/// Tries every fourth seed, from this one on. A failed test shows the seed and what is left of its script when all steps
+/// Tries every eighth seed, from this one on. A failed test shows the seed and what is left of its script when all steps
 /// that do not matter are gone.
 pub fn try_part(part: u64) {
     if original().is_some() {
@@ -63,6 +63,6 @@ fn variable(name: &str) -> Option<u64> {
 
 /// How many schedules are tried where nobody says otherwise.
 const SEEDS: u64 = 2000;
-const PARTS: u64 = 4;
+const PARTS: u64 = 8;
 /// How long a failing script is shortened.
 const SHRINKING_MAX: Duration = Duration::from_secs(20);
