@@ -103,24 +103,29 @@ impl Table for OutboundTable {
 
     fn best_index(&self, index: &mut IndexInfo) -> Result<()> {
         let used = index.columns_used();
-        if used == u64::MAX || (used != 0 && used & !STATE_COLUMNS == 0 && !constrains_cursor(index)) {
-            index.set_index(ONE_ROW, "");
-            index.set_rows(1);
-            index.set_cost(1.0);
-            return Ok(());
-        }
+        // SQLite asks so for an UPDATE, and for nothing else.
+        let is_update = used == u64::MAX;
         let mut plan = String::new();
         for (at, constraint) in index.constraints().into_iter().enumerate() {
             let bound = match (constraint.column, constraint.op) {
                 (_, ConstraintOp::Limit | ConstraintOp::Offset) => continue,
+                _ if is_update => return Err(update_with_condition().into()),
                 (CURSOR, ConstraintOp::Gt) => AFTER,
                 (CURSOR, ConstraintOp::Le) => UNTIL,
                 _ => return Err(unsupported_constraint().into()),
             };
-            if constraint.usable {
-                plan.push(bound);
-                index.use_constraint(at, plan.len() as i32, true);
+            if !constraint.usable {
+                // SQLite itself would compare the cursors then, which may be JSON text. It looks for another order of the join.
+                return Err(rejoin_bridge::Error::constraint("the bounds of an outbound stream are read before it"));
             }
+            plan.push(bound);
+            index.use_constraint(at, plan.len() as i32, true);
+        }
+        if is_update || (plan.is_empty() && used != 0 && used & !STATE_COLUMNS == 0) {
+            index.set_index(ONE_ROW, "");
+            index.set_rows(1);
+            index.set_cost(1.0);
+            return Ok(());
         }
         if let [only] = index.order_by().as_slice()
             && only.column == CURSOR
@@ -175,15 +180,17 @@ fn no_delete() -> StreamError {
 const AFTER: char = 'a';
 const UNTIL: char = 'u';
 
-fn constrains_cursor(index: &IndexInfo) -> bool {
-    index.constraints().iter().any(|constraint| constraint.column == CURSOR)
-}
-
 fn unsupported_constraint() -> StreamError {
     StreamError::Misuse(
-        "an outbound stream is read by WHERE cursor > …, and by AND cursor <= …, only; put other conditions on a query \
-         around it"
+        "an outbound stream is read by WHERE cursor > …, and by AND cursor <= …, only; put other conditions around it: \
+         WITH p AS MATERIALIZED (SELECT … FROM the stream) SELECT … FROM p WHERE …"
             .into(),
+    )
+}
+
+fn update_with_condition() -> StreamError {
+    StreamError::Misuse(
+        "an outbound stream is updated as a whole: leave out the conditions, as in UPDATE the stream SET last_acked = …".into(),
     )
 }
 

@@ -32,6 +32,18 @@ impl Database {
     }
 
     pub fn open_bare(path: &Path) -> Database {
+        let database = Database::open_with(path, || rusqlite::Connection::open(path));
+        database.host.execute_batch("PRAGMA journal_mode = wal; PRAGMA synchronous = off").expect("pragmas are taken");
+        database
+    }
+
+    /// Opens a file that may not be written by this connection.
+    pub fn open_to_read(path: &Path) -> Database {
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Database::open_with(path, || rusqlite::Connection::open_with_flags(path, flags))
+    }
+
+    fn open_with(path: &Path, open: impl FnOnce() -> rusqlite::Result<rusqlite::Connection>) -> Database {
         let original = original();
         let (host, connection) = linked::open(
             |connection| {
@@ -41,13 +53,12 @@ impl Database {
                 rejoin_engine::register(connection)?;
                 rejoin_streams::register(connection, rejoin_engine::change_store(connection))
             },
-            || rusqlite::Connection::open(path),
+            open,
         )
         .expect("the database opens");
         if let Some(library) = original {
             rejoin_bench_original::load(&host, &library).expect("the original loads");
         }
-        host.execute_batch("PRAGMA journal_mode = wal; PRAGMA synchronous = off").expect("pragmas are taken");
         Database { host, connection, path: path.into() }
     }
 
