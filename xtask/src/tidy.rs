@@ -6,6 +6,7 @@ mod compatibility;
 mod dependencies;
 mod edges;
 mod links;
+mod promises;
 mod rust_files;
 mod rust_text;
 mod text_files;
@@ -38,6 +39,7 @@ pub fn tidy() -> Outcome<()> {
     complaints.extend(dependencies::check(&repository::metadata(&["--locked"])?, &allowed)?);
     let read = |path: &str| fs::read_to_string(repository::root().join(path)).ok();
     complaints.extend(compatibility::check(&read(compatibility::PAGE).unwrap_or_default(), &read));
+    complaints.extend(promises::check(&read(promises::PAGE).unwrap_or_default(), &read));
     let tree = links::Tree::new(&files);
     for path in &files {
         let bytes = fs::read(repository::root().join(path)).map_err(|error| format!("{path}: {error}"))?;

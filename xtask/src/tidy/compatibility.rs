@@ -37,13 +37,7 @@ pub fn check(text: &str, read: &dyn Fn(&str) -> Option<String>) -> Vec<Complaint
         if !VERDICTS.contains(&said) {
             complain(format!("says {said:?} where one of {VERDICTS:?} belongs"));
         }
-        let named: Vec<&str> = cells.get(tests).map_or(vec![], |cell| cell.split('`').skip(1).step_by(2).collect());
-        if named.is_empty() {
-            complain("names no test".to_owned());
-        }
-        for name in named.iter().filter(|name| !exists(name, read)) {
-            complain(format!("names the test {name}, which does not exist"));
-        }
+        wrong_tests(cells.get(tests).copied().unwrap_or_default(), read).into_iter().for_each(complain);
     }
     if rows == 0 {
         complaints.push(Complaint::new(PAGE, 0, "has no row with a verdict and a test"));
@@ -51,8 +45,18 @@ pub fn check(text: &str, read: &dyn Fn(&str) -> Option<String>) -> Vec<Complaint
     complaints
 }
 
+/// What is wrong with a cell that names tests, each between backticks.
+pub(super) fn wrong_tests(cell: &str, read: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
+    let named: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+    if named.is_empty() {
+        return vec!["names no test".to_owned()];
+    }
+    let missing = named.into_iter().filter(|name| !exists(name, read));
+    missing.map(|name| format!("names the test {name}, which does not exist")).collect()
+}
+
 /// The cells of a line of a table, trimmed; none for another line. A bar within a cell is written `\|`.
-fn cells(line: &str) -> Option<Vec<&str>> {
+pub(super) fn cells(line: &str) -> Option<Vec<&str>> {
     let inner = line.trim().strip_prefix('|')?.strip_suffix('|')?;
     let mut cells = Vec::new();
     let (mut start, mut escaped) = (0, false);

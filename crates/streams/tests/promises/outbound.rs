@@ -155,6 +155,7 @@ fn an_update_is_carried_out_once_whatever_the_backlog() {
     assert_eq!(a.one::<i64>("SELECT run FROM crsql_streams_outbound"), 1);
     assert!(a.refused("DELETE FROM out_to_b").contains("cannot be deleted from"));
     assert_eq!(tell_b(&a, &b), 4);
+    assert!(a.refused("DELETE FROM out_to_b").contains("cannot be deleted from"), "without a backlog too");
     assert_eq!(a.content(), b.content());
 }
 
