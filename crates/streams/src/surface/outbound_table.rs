@@ -161,6 +161,7 @@ impl Table for OutboundTable {
     fn destroy(&self) -> Result<()> {
         let streams = Streams::of(&self.connection)?;
         streams.close_outbound(self.remote)?;
+        read_position::forget(&self.connection, self.remote);
         Ok(streams.expect_schema_change_of_dropping()?)
     }
 

@@ -130,3 +130,38 @@ fn a_table_of_which_nothing_is_taken_does_not_stop_the_stream() {
     assert_eq!((b.one::<i64>("SELECT dropped FROM in_from_a"), b.one::<i64>("SELECT count(*) FROM u")), (2, 0));
     assert_eq!(a.one::<i64>("SELECT crsql_pending('out_to_b')"), 0);
 }
+
+/// Several packages in one statement, and a savepoint of the caller's.
+#[test]
+fn packages_go_with_their_statement_and_with_the_callers_savepoint() {
+    let folder = Folder::new();
+    let (a, b) = pair(&folder, ", package_changes_max = 1");
+    write(&a, 1, 3);
+    b.run("CREATE TABLE arrived(id INTEGER PRIMARY KEY, package)");
+    for package in a.values("SELECT package FROM out_to_b") {
+        b.insert("INSERT INTO arrived(package) VALUES (?1)", &package).unwrap();
+    }
+    let stands = || {
+        (
+            b.one::<i64>("SELECT count(*) FROM u"),
+            b.one::<Option<String>>("SELECT position FROM crsql_streams WHERE name = 'in_from_a'"),
+        )
+    };
+    let all = "INSERT INTO in_from_a(package) SELECT package FROM arrived ORDER BY id";
+    b.run("INSERT INTO arrived(package) VALUES (x'00')");
+    b.refused(all);
+    assert_eq!(stands(), (0, None));
+    b.run("BEGIN; INSERT INTO u VALUES ('own', 0)");
+    b.refused(all);
+    assert_eq!(stands(), (1, None));
+    b.run("SAVEPOINT s; INSERT INTO in_from_a(package) SELECT package FROM arrived WHERE id <= 2");
+    assert_eq!(stands(), (3, Some("[2,\"end\"]".into())));
+    b.run("ROLLBACK TO s");
+    assert_eq!(stands(), (1, None));
+    b.run("DELETE FROM arrived WHERE id = 4");
+    b.run(all);
+    b.run("COMMIT");
+    assert_eq!(stands(), (4, Some("[3,\"end\"]".into())));
+    let seen = "SELECT count(*) - count(DISTINCT seq) FROM crsql_changes WHERE db_version = 1";
+    assert_eq!((b.one::<i64>(seen), b.streams().head().unwrap()), (0, 1));
+}

@@ -321,3 +321,56 @@ fn an_update_with_a_condition_is_refused_instead_of_changing_nothing() {
     a.run("UPDATE out_to_b SET last_acked = '[2,0]' WHERE 1");
     assert_eq!(a.one::<i64>("SELECT crsql_pending('out_to_b')"), 2);
 }
+
+/// What this connection has read of the stream that was dropped is not of the one that was made.
+#[test]
+fn a_stream_made_anew_is_read_from_its_beginning_by_every_connection() {
+    let folder = Folder::new();
+    let (a, b) = pair(&folder, ONE_BY_ONE);
+    write(&a, 1, 2);
+    let other = a.again();
+    let first: Value = a.one("SELECT crsql_next('out_to_b')");
+    for connection in [&a, &other] {
+        while connection.one::<Value>("SELECT crsql_next('out_to_b')") != Value::Null {}
+    }
+    let site = b.site();
+    a.run(&format!(
+        "DROP TABLE out_to_b; CREATE VIRTUAL TABLE out_to_b USING crsql_outbound_stream(remote = x'{site}'{ONE_BY_ONE})"
+    ));
+    assert_eq!(a.values("SELECT last_retrieved FROM out_to_b"), [Value::Null]);
+    assert_eq!(a.one::<Value>("SELECT crsql_next('out_to_b')"), first);
+    assert_eq!(other.one::<Value>("SELECT crsql_next('out_to_b')"), first);
+}
+
+#[test]
+fn after_a_change_of_identity_every_connection_reads_from_the_beginning() {
+    let folder = Folder::new();
+    let (a, _b) = pair(&folder, ONE_BY_ONE);
+    write(&a, 1, 2);
+    let other = a.again();
+    for connection in [&a, &other] {
+        while connection.one::<Value>("SELECT crsql_next('out_to_b')") != Value::Null {}
+    }
+    a.run("SELECT crsql_reidentify()");
+    let first: Value = a.one("SELECT package FROM out_to_b LIMIT 1");
+    for connection in [&a, &other] {
+        assert_eq!(connection.one::<Value>("SELECT crsql_next('out_to_b')"), first);
+    }
+}
+
+/// The receiver was restored: what another connection of the sender has read ahead did not arrive.
+#[test]
+fn a_position_that_another_connection_sets_back_is_read_from_there() {
+    let folder = Folder::new();
+    let (a, b) = pair(&folder, ONE_BY_ONE);
+    write(&a, 1, 3);
+    let packages = a.values("SELECT package FROM out_to_b");
+    apply(&b, &packages[0]).unwrap();
+    let early: Value = b.one("SELECT receipt FROM in_from_a");
+    apply(&b, &packages[1]).unwrap();
+    let late: Value = b.one("SELECT receipt FROM in_from_a");
+    assert_eq!(a.call::<i64>("SELECT crsql_ack('out_to_b', ?1)", &late), Ok(1));
+    assert_eq!(a.one::<Value>("SELECT crsql_next('out_to_b')"), packages[2]);
+    assert_eq!(a.again().call::<i64>("SELECT crsql_ack('out_to_b', ?1)", &early), Ok(1));
+    assert_eq!(a.one::<Value>("SELECT crsql_next('out_to_b')"), packages[1]);
+}
