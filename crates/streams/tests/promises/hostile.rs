@@ -144,3 +144,30 @@ fn no_package_of_a_hostile_peer_leaves_the_connection_other_than_it_was() {
     assert_eq!(b.one::<i64>("SELECT count(*) FROM u"), 4);
     assert_eq!(b.one::<i64>("SELECT count(*) FROM crsql_changes WHERE \"table\" = 'u'"), 4, "own writes are recorded");
 }
+
+#[test]
+fn a_package_that_no_stream_would_have_made_is_refused_and_says_why() {
+    let folder = Folder::new();
+    let (a, b) = pair(&folder, ", compression = none");
+    write(&a, 1, 3);
+    a.run("DELETE FROM u WHERE k = '3'");
+    let Sql::Blob(bytes) = a.one("SELECT package FROM out_to_b") else { panic!("a blob") };
+    let honest = Package::decode(&bytes).unwrap();
+    let sentinel = honest.changes.iter().position(Change::is_sentinel).unwrap();
+    type Edit<'a> = &'a dyn Fn(&mut Package);
+    let edits: [(&str, Edit<'_>); 4] = [
+        ("out of order", &|package| package.changes.reverse()),
+        ("out of order", &|package| package.changes.insert(1, package.changes[0].clone())),
+        ("out of order", &|package| package.changes.last_mut().unwrap().db_version += 1),
+        ("which no database makes", &|package| package.changes[sentinel].col_version += 1),
+    ];
+    for (index, (expected, edit)) in edits.into_iter().enumerate() {
+        let mut package = honest.clone();
+        edit(&mut package);
+        let encoded = package.encode(Format::Binary(Compression::None)).unwrap();
+        let text = apply(&b, &Sql::Blob(encoded.as_bytes().to_vec())).unwrap_err();
+        assert!(text.contains(expected), "{index}: {text}");
+    }
+    apply(&b, &Sql::Blob(bytes)).unwrap();
+    assert_eq!(a.content(), b.content());
+}

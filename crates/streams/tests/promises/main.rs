@@ -8,6 +8,7 @@ mod common;
 mod hostile;
 mod inbound;
 mod outbound;
+mod runs;
 
 use common::*;
 use rusqlite::types::Value;
