@@ -51,6 +51,9 @@ fn kill_again_and_again(settings: &Settings, engine: Engine, kills: u64) {
         running.remove(victim).kill();
         running.insert(victim, start(victim));
     }
+    wait_until("both ends have written", || {
+        ends.iter().all(|end| folder.join(format!("{}.written", end.name)).is_file())
+    });
     std::fs::write(folder.join("stop"), "").expect("a file");
     let written: Vec<(String, i64)> = ["a", "b"].iter().flat_map(|name| written(folder, name)).collect();
     wait_until("everything has arrived", || {

@@ -35,6 +35,7 @@ mod staging;
 mod streams;
 mod surface;
 mod tracked;
+mod values;
 
 pub use acknowledge::Acknowledged;
 pub use change_store::Store;

@@ -9,6 +9,7 @@ use crate::options::{OnUnknown, OnViolation};
 use crate::parking;
 use crate::sql;
 use crate::staging::behind_value;
+use crate::values::to_bridge;
 use rejoin_bridge::{self as bridge, Connection, ValueRef};
 use rejoin_change::{COUNTER_MAX, Change, ChangeStore, PackedKey, SENTINEL, Value};
 use rejoin_wire::Package;
@@ -224,7 +225,7 @@ impl<'c> Merge<'c> {
                     ValueRef::from(&*change.table),
                     change.key.as_bytes().into(),
                     ValueRef::from(&*change.column),
-                    value(&change.value),
+                    to_bridge(&change.value),
                     change.col_version.into(),
                     change.site_id.as_bytes().into(),
                     change.causal_length.into(),
@@ -411,16 +412,6 @@ fn shortened(text: &str) -> String {
     match text.char_indices().nth(DESCRIBED_MAX) {
         Some((index, _)) => format!("{}…", &text[..index]),
         None => text.into(),
-    }
-}
-
-pub(crate) fn value(value: &Value) -> ValueRef<'_> {
-    match value {
-        Value::Null => ValueRef::Null,
-        Value::Integer(i) => ValueRef::Integer(*i),
-        Value::Real(r) => ValueRef::Real(*r),
-        Value::Text(t) => ValueRef::Text(t),
-        Value::Blob(b) => ValueRef::Blob(b),
     }
 }
 

@@ -4,12 +4,13 @@
 use crate::engine_facts;
 use crate::error::{Result, StreamError, atomically};
 use crate::identity::{read_meta, write_meta};
-use crate::merge::{Merge, Misfit, value};
+use crate::merge::{Merge, Misfit};
 use crate::options::{OnUnknown, OnViolation};
 use crate::rows::{damaged, has_bookkeeping};
 use crate::sql;
+use crate::values::{to_bridge, to_change};
 use rejoin_bridge::{self as bridge, Connection, Statement, ValueRef};
-use rejoin_change::{Change, PackedKey, SiteId, Value};
+use rejoin_change::{Change, PackedKey, SiteId};
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ pub(crate) fn park(connection: &Connection, change: &Change) -> Result<()> {
         table,
         key,
         column,
-        value(&change.value),
+        to_bridge(&change.value),
         change.col_version.into(),
         change.causal_length.into(),
         change.site_id.as_bytes().into(),
@@ -39,7 +40,7 @@ pub(crate) fn park(connection: &Connection, change: &Change) -> Result<()> {
 fn wins_over(change: &Change, kept: &Statement) -> bool {
     let lives = change.causal_length.cmp(&kept.column_i64(2));
     let versions = lives.then(change.col_version.cmp(&kept.column_i64(1)));
-    let values = versions.then_with(|| change.value.as_ref().merge_order(stored(kept.column(0)).as_ref()));
+    let values = versions.then_with(|| change.value.as_ref().merge_order(to_change(kept.column(0))));
     values.then_with(|| change.site_id.as_bytes()[..].cmp(&kept.column_blob(3))) == Ordering::Greater
 }
 
@@ -130,23 +131,13 @@ fn read(row: &Statement, table: &Arc<str>) -> Result<Change> {
         table: table.clone(),
         key: PackedKey::from_bytes(row.column_blob(0)).map_err(|_| damaged())?,
         column: row.column_text(1).into(),
-        value: stored(row.column(2)),
+        value: to_change(row.column(2)).to_value(),
         col_version: row.column_i64(3),
         causal_length: row.column_i64(4),
         site_id: SiteId::from_slice(&row.column_blob(5)).map_err(|_| damaged())?,
         db_version: 0,
         seq: 0,
     })
-}
-
-fn stored(value: ValueRef<'_>) -> Value {
-    match value {
-        ValueRef::Null => Value::Null,
-        ValueRef::Integer(i) => Value::Integer(i),
-        ValueRef::Real(r) => Value::Real(r),
-        ValueRef::Text(t) => Value::Text(t.to_vec()),
-        ValueRef::Blob(b) => Value::Blob(b.to_vec()),
-    }
 }
 
 /// Forgets what waits, for all tables or one. How many changes that were.

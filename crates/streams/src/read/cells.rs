@@ -3,8 +3,9 @@
 
 use super::large::Large;
 use super::sql;
-use super::tables::{Key, Table, Tables, borrowed};
+use super::tables::{Key, Table, Tables};
 use crate::error::Result;
+use crate::values::{to_bridge, to_change};
 use rejoin_bridge::{Connection, Statement, ValueRef};
 use rejoin_change::{PackedKey, Value};
 use std::vec;
@@ -38,7 +39,7 @@ impl RowCells {
         let slot = table.row(columns);
         let read = slot.lend()?.query_row(&[key.into(), ROW_AT_ONCE_BYTES_MAX.into()], |row| {
             let first = 1 + table.keys.len();
-            let values = (first..first + columns.len()).map(|index| borrowed(row.column(index as i32)).to_value());
+            let values = (first..first + columns.len()).map(|index| to_change(row.column(index as i32)).to_value());
             let values: Vec<Value> = values.collect();
             Ok(table.key_in(row).map(|key| RowCells { key, values: Values::Read(values.into_iter()) }))
         })?;
@@ -87,7 +88,7 @@ fn cell(
     whole_max: usize,
 ) -> Result<Held> {
     let name = &*table.columns[column as usize];
-    let bound: Vec<ValueRef<'_>> = keys.iter().map(lent).collect();
+    let bound: Vec<ValueRef<'_>> = keys.iter().map(to_bridge).collect();
     let sizes = sql::cell_size(&table.name, &table.keys, name, table.rowid, tables.size);
     let read = |row: &Statement| Ok((row.column_text(0), row.column_i64(1), row.column_i64(2)));
     let Some((class, size, rowid)) = connection.cached(&sizes)?.query_row(&bound, read)? else {
@@ -111,9 +112,9 @@ fn cell(
 }
 
 pub(super) fn whole_cell(connection: &Connection, table: &Table, keys: &[Value], column: u16) -> Result<Value> {
-    let bound: Vec<ValueRef<'_>> = keys.iter().map(lent).collect();
+    let bound: Vec<ValueRef<'_>> = keys.iter().map(to_bridge).collect();
     let sql = sql::cell(&table.name, &table.keys, &table.columns[column as usize]);
-    let value = connection.cached(&sql)?.query_row(&bound, |row| Ok(borrowed(row.column(0)).to_value()))?;
+    let value = connection.cached(&sql)?.query_row(&bound, |row| Ok(to_change(row.column(0)).to_value()))?;
     Ok(value.unwrap_or(Value::Null))
 }
 
@@ -132,16 +133,6 @@ fn value_size_bytes(value: &Value) -> usize {
         Value::Null => 0,
         Value::Integer(_) | Value::Real(_) => 8,
         Value::Text(bytes) | Value::Blob(bytes) => bytes.len(),
-    }
-}
-
-fn lent(value: &Value) -> ValueRef<'_> {
-    match value {
-        Value::Null => ValueRef::Null,
-        Value::Integer(i) => ValueRef::Integer(*i),
-        Value::Real(r) => ValueRef::Real(*r),
-        Value::Text(t) => ValueRef::Text(t),
-        Value::Blob(b) => ValueRef::Blob(b),
     }
 }
 

@@ -4,6 +4,7 @@ use super::sql::{self, Size};
 use crate::engine_facts;
 use crate::error::Result;
 use crate::sql::{CLOCK_SUFFIX, TABLE_COLUMNS};
+use crate::values::to_change;
 use rejoin_bridge::{Connection, Slot, Statement, ValueRef};
 use rejoin_change::{self as change, PackedKey, SENTINEL};
 use std::cell::RefCell;
@@ -186,7 +187,7 @@ impl Table {
         let sentinel = row.column(0);
         let causal_length = if sentinel.is_null() { 1 } else { sentinel.as_i64() };
         let values: Vec<change::ValueRef<'_>> =
-            (1..=self.keys.len()).map(|index| borrowed(row.column(index as i32))).collect();
+            (1..=self.keys.len()).map(|index| to_change(row.column(index as i32))).collect();
         let packed = PackedKey::pack(&values).map_err(|error| {
             crate::error::StreamError::Misuse(format!("a key of table {} cannot be told: {error}", self.name))
         })?;
@@ -210,16 +211,6 @@ impl Table {
 }
 
 /// A value as the changes have it.
-pub(crate) fn borrowed(value: ValueRef<'_>) -> change::ValueRef<'_> {
-    match value {
-        ValueRef::Null => change::ValueRef::Null,
-        ValueRef::Integer(i) => change::ValueRef::Integer(i),
-        ValueRef::Real(r) => change::ValueRef::Real(r),
-        ValueRef::Text(t) => change::ValueRef::Text(t),
-        ValueRef::Blob(b) => change::ValueRef::Blob(b),
-    }
-}
-
 const ROWID_NAMES: [&str; 3] = ["rowid", "_rowid_", "oid"];
 /// The first SQLite with `octet_length`.
 const OCTET_LENGTH_SINCE: i32 = 3_043_000;
