@@ -160,13 +160,11 @@ impl Inbound {
     ) -> Result<()> {
         let connection = &self.connection;
         let staging = Staging::of(connection, self.remote);
-        // What shares this transaction's version with the package and did not come with it is not to be left out towards
-        // the remote.
-        let mut mixed = parking::merge_if_schema_changed(connection)?;
+        parking::merge_if_schema_changed(connection)?;
         let begins_anew = package.run > row.run && package.run_start == package.since;
         if package.run != row.run {
             arrivals::forget(connection, self.remote)?;
-            mixed |= self.merge_staged(row)?;
+            merge_staged(connection, row)?;
             row.run = package.run;
             row.base = None;
             *coverage = Coverage::anew(package.run_start.clone());
@@ -175,12 +173,13 @@ impl Inbound {
         }
         row.since = Some(package.since.clone());
         coverage.add(&package.start, &package.end);
+        // Behind everything that did not come with the package: a version that it shares with that is no one's arrival.
         let before = engine_facts::head(connection)?;
         let mut merge = Merge::new(connection, row.options.on_unknown, row.options.on_violation)?;
         staging.take(package, coverage, row.options.atomic, &mut merge)?;
         let merged = merge.end()?;
         row.violations += merged.violations;
-        if merged.is_news && !mixed {
+        if merged.is_news {
             let after = engine_facts::head(connection)?;
             arrivals::record(connection, self.remote, before, after, transaction)?;
         }
@@ -199,17 +198,12 @@ impl Inbound {
         if former == self.remote || Staging::of(&self.connection, former).is_empty()? {
             return Ok(());
         }
-        self.merge_staged(&row)?;
+        merge_staged(&self.connection, &row)?;
         row.last_error = Some(format!(
             "{former} is a former id of {}, which goes on under its new one; drop this stream when nothing else uses it",
             self.remote
         ));
         row.save(&self.connection)
-    }
-
-    /// Merges what is staged, complete or not, and parks what the tables refuse. True where something was news.
-    fn merge_staged(&self, row: &InboundRow) -> Result<bool> {
-        merge_staged(&self.connection, row)
     }
 
     fn check_names(&self, identity: &Identity, package: &Package) -> Result<()> {
@@ -268,25 +262,17 @@ impl Inbound {
 }
 
 /// Merges what is staged of a remote whose run or stream ends. What the tables refuse waits with what they do not know.
-pub(crate) fn merge_staged(connection: &Connection, row: &InboundRow) -> Result<bool> {
+pub(crate) fn merge_staged(connection: &Connection, row: &InboundRow) -> Result<()> {
     let staging = Staging::of(connection, row.remote);
     if staging.is_empty()? {
-        return Ok(false);
+        return Ok(());
     }
-    let merged = atomically(connection, || {
-        let mut merge = Merge::new(connection, OnUnknown::Park, row.options.on_violation)?;
+    let merge_into = |mut merge: Merge<'_>| {
         staging.merge_everything(&mut merge)?;
-        Ok(merge.end()?.is_news)
-    });
-    match merged {
-        Err(error) if !error.is_busy() => {
-            atomically(connection, || {
-                let mut merge = Merge::parking(connection)?;
-                staging.merge_everything(&mut merge)?;
-                merge.end()
-            })?;
-            Ok(false)
-        }
+        merge.end().map(|_| ())
+    };
+    match atomically(connection, || merge_into(Merge::new(connection, OnUnknown::Park, row.options.on_violation)?)) {
+        Err(error) if !error.is_busy() => atomically(connection, || merge_into(Merge::parking(connection)?)),
         merged => merged,
     }
 }

@@ -65,28 +65,25 @@ fn count(connection: &Connection, change: &Change) -> Result<()> {
     write_meta(connection, PARKED, parked.into())
 }
 
-/// Merges what fits by now, where the schema is not the one that was last tried. True where that was news.
-pub(crate) fn merge_if_schema_changed(connection: &Connection) -> Result<bool> {
+/// Merges what fits by now, where the schema is not the one that was last tried.
+pub(crate) fn merge_if_schema_changed(connection: &Connection) -> Result<()> {
     if parked(connection)? == 0 {
-        return Ok(false);
+        return Ok(());
     }
     let schema_version = engine_facts::schema_version(connection)?;
     if read_meta(connection, TRIED)? == Some(schema_version) {
-        return Ok(false);
+        return Ok(());
     }
-    let merged = atomically(connection, || merge_fitting(connection));
-    let effective = match merged {
-        Ok((_, effective)) => effective,
+    match atomically(connection, || merge_fitting(connection)) {
         Err(error) if error.is_busy() => return Err(error),
         // What the tables refuse goes on waiting: crsql_merge_parked() says why.
-        Err(_) => false,
-    };
-    atomically(connection, || write_meta(connection, TRIED, schema_version.into()))?;
-    Ok(effective)
+        Err(_) | Ok(_) => {}
+    }
+    atomically(connection, || write_meta(connection, TRIED, schema_version.into()))
 }
 
-/// Merges what fits by now. How many changes, and whether any of them was news. Runs inside an atomic body.
-pub(crate) fn merge_fitting(connection: &Connection) -> Result<(i64, bool)> {
+/// Merges what fits by now, and returns how many changes that were. Runs inside an atomic body.
+pub(crate) fn merge_fitting(connection: &Connection) -> Result<i64> {
     let tables = connection.cached(sql::PARKED_TABLES)?.query(&[], |row| Ok(row.column_text(0)))?;
     let mut merge = Merge::new(connection, OnUnknown::Error, OnViolation::Stop)?;
     let mut merged = 0;
@@ -109,8 +106,9 @@ pub(crate) fn merge_fitting(connection: &Connection) -> Result<(i64, bool)> {
         }
         merge.finish()?;
     }
+    merge.end()?;
     recount(connection)?;
-    Ok((merged, merge.end()?.is_news))
+    Ok(merged)
 }
 
 fn some_parked(connection: &Connection, table: &Arc<str>, behind: &(Vec<u8>, String)) -> Result<Vec<Change>> {

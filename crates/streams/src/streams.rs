@@ -147,7 +147,7 @@ impl Streams {
         if self.parked()? == 0 {
             return Ok(0);
         }
-        atomically(&self.connection, || parking::merge_fitting(&self.connection)).map(|(merged, _)| merged)
+        atomically(&self.connection, || parking::merge_fitting(&self.connection))
     }
 
     /// Forgets parked changes, of one table or of all, and returns how many. They are not told again by themselves.

@@ -70,18 +70,20 @@ impl ChangeStore for Engine {
     fn merge(&self, changes: &[Change]) -> std::result::Result<usize, MergeFailure<Error>> {
         let mut batch = Batch::begin(self).map_err(|error| MergeFailure { changes: 0..1, error })?;
         let first_seq = self.take_seq(changes.len());
-        let mut incoming = Vec::with_capacity(changes.len());
-        for (place, (change, seq)) in changes.iter().zip(first_seq..).enumerate() {
-            let checked = batch.table(change).and_then(|table| Incoming::of_change(&table, change, seq));
-            incoming.push(checked.map_err(|error| MergeFailure { changes: place..place + 1, error })?);
-        }
         let _triggers =
             own_triggers::off(self, changes.len()).map_err(|error| MergeFailure { changes: 0..1, error })?;
         let (mut merged, mut effective) = (0, 0);
+        // One row at a time, so that what is read of the changes is still in the processor's cache when it is merged.
+        let mut incoming = Vec::new();
         for of_row in changes.chunk_by(|a, b| a.key == b.key && a.table == b.table) {
+            incoming.clear();
+            for (change, place) in of_row.iter().zip(merged..) {
+                let seq = first_seq + place as i64;
+                let checked = batch.table(change).and_then(|table| Incoming::of_change(&table, change, seq));
+                incoming.push(checked.map_err(|error| MergeFailure { changes: place..place + 1, error })?);
+            }
             let mut at = 0..1;
-            let incoming = &incoming[merged..merged + of_row.len()];
-            effective += batch.merge_row(&of_row[0], incoming, &mut at).map_err(|error| {
+            effective += batch.merge_row(&of_row[0], &incoming, &mut at).map_err(|error| {
                 self.doubt_stored();
                 MergeFailure { changes: merged + at.start..merged + at.end, error }
             })?;

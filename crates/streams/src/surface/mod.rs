@@ -28,7 +28,7 @@ pub fn register(connection: &Connection, store: Option<Store>) -> bridge::Result
         connection.create_module(name, inbound_table::InboundModule)?;
     }
     connection.create_module("crsql_streams", streams_table::StreamsModule)?;
-    connection.observe_schema(|connection| Ok(parking::merge_if_schema_changed(connection).map(|_| ())?));
+    connection.observe_schema(|connection| Ok(parking::merge_if_schema_changed(connection)?));
     functions::register(connection)
 }
 
