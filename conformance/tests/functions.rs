@@ -122,8 +122,10 @@ fn rows_in_an_order_get_the_same_places_and_the_same_records() {
                 0 => format!("INSERT INTO f VALUES ({id}, -1, {list}, 'x')"),
                 1 => format!("INSERT INTO f VALUES ({id}, 1, {list}, 'x')"),
                 2 => format!("UPDATE f SET o = {} WHERE id = {other}", if list == 0 { -1 } else { 1 }),
+                // Not where it would change nothing: such an UPDATE takes a version at the original.
                 3 => format!(
-                    "UPDATE f SET o = (SELECT max(o) FROM f WHERE l = {list}) WHERE id = {other} AND l = {list}"
+                    "UPDATE f SET o = (SELECT max(o) FROM f WHERE l = {list}) WHERE id = {other} AND l = {list}
+                     AND o IS NOT (SELECT max(o) FROM f WHERE l = {list})"
                 ),
                 4 => format!("UPDATE f_fractindex SET after_id = {other} WHERE id = {}", 1 + random.below(id)),
                 _ => format!("INSERT INTO f_fractindex(id, l, x, after_id) VALUES ({id}, {list}, 'x', {other})"),

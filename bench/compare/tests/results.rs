@@ -23,7 +23,7 @@ fn the_original_and_the_built_in_engine_come_to_the_same_results() {
             }
         }
         let workloads = setting["workloads"].as_array().map(Vec::len);
-        assert_eq!(workloads, Some(18));
+        assert_eq!(workloads, Some(19));
     }
 }
 
