@@ -271,13 +271,11 @@ impl Values {
         if let Some(part) = continued(start, &changes) {
             let change = changes.remove(0);
             let ends_here = breaks_off.is_none() || !changes.is_empty();
-            match self.go_on(change, part) {
-                Err(_) if self.drops_incomplete => self.open = None,
-                fits => fits?,
-            }
+            let fits = self.go_on(change, part);
+            self.unless_dropped(fits)?;
             match (ends_here, breaks_off) {
                 (true, _) => self.complete(merge)?,
-                (false, Some(now)) => return self.check_offset(now),
+                (false, Some(now)) => return self.unless_dropped(self.check_offset(now)),
                 (false, None) => {}
             }
         } else {
@@ -288,11 +286,20 @@ impl Values {
             && let Some(change) = changes.pop()
         {
             merge.add(&changes)?;
-            let open = OpenValue::begin(change, part)?;
-            self.open = Some(open);
-            return self.check_offset(part);
+            let begun = OpenValue::begin(change, part).map(|open| self.open = Some(open));
+            let fits = begun.and_then(|()| self.check_offset(part));
+            return self.unless_dropped(fits);
         }
         merge.add(&changes)
+    }
+
+    /// Forgets the open value where its parts do not fit and that is no error.
+    fn unless_dropped(&mut self, fits: Result<()>) -> Result<()> {
+        if fits.is_err() && self.drops_incomplete {
+            self.open = None;
+            return Ok(());
+        }
+        fits
     }
 
     /// Adds bytes that stand behind `part.offset_bytes`. In any order some of them may be here already.
@@ -321,7 +328,7 @@ impl Values {
     fn complete(&mut self, merge: &mut Merge<'_>) -> Result<()> {
         let Some(open) = self.open.take() else { return Ok(()) };
         if open.bytes.len() as u64 != open.part.total_bytes {
-            return Err(out_of_place(&open.change));
+            return self.unless_dropped(Err(out_of_place(&open.change)));
         }
         let value = match open.change.value {
             Value::Text(_) => Value::Text(open.bytes),

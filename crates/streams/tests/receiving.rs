@@ -644,3 +644,31 @@ fn parts_that_do_not_fit_together_are_refused() {
     assert_eq!(inbound.apply(&encoded(&parts[3])).unwrap().outcome, Outcome::Merged);
     assert_eq!(a.content(), b.content());
 }
+
+/// A remote that sends parts which are no value stops its own stream, but it cannot keep anybody from dropping it.
+#[test]
+fn a_stream_with_parts_that_are_no_value_can_still_be_dropped() {
+    let folder = Folder::new();
+    let (a, b) = (folder.database("a"), folder.database("b"));
+    a.run("BEGIN; INSERT INTO u VALUES ('large', randomblob(1000)); INSERT INTO u VALUES ('z', 1); COMMIT");
+    let sent = packages(&a, &b, &single());
+    let site = a.site();
+    let make = format!("CREATE VIRTUAL TABLE in_from_a USING crsql_inbound_stream(remote = x'{site}')");
+    b.run(&make);
+    let apply =
+        |bytes: Vec<u8>| b.call::<String>("SELECT crsql_apply('in_from_a', ?)", &rusqlite::types::Value::Blob(bytes));
+    let mut parts = cut(&Package::decode(sent[0].package.as_bytes()).unwrap(), 300);
+    parts.last_mut().unwrap().changes[0].value = Value::Blob(vec![0; 7]);
+    for part in &parts {
+        apply(encoded(part)).unwrap();
+    }
+    let error = apply(sent[1].package.as_bytes().to_vec()).unwrap_err();
+    assert!(error.contains("do not fit together"), "{error}");
+    b.run("DROP TABLE in_from_a");
+    b.run(&make);
+    assert_eq!(b.one::<i64>("SELECT staged_bytes FROM in_from_a"), 0);
+    for package in &sent {
+        apply(package.package.as_bytes().to_vec()).unwrap();
+    }
+    assert_eq!(a.content(), b.content());
+}
