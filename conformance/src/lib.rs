@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bash;
 mod host;
 mod javascript;
 mod peer;
@@ -15,6 +16,7 @@ mod session;
 mod settings;
 mod value;
 
+pub use bash::{Printed, bash};
 pub use host::{Answer, Host, Statement};
 pub use javascript::{JavaScript, JavaScriptPeer, OriginalServer, Script};
 pub use peer::{Peer, Stream, carry, until_level};

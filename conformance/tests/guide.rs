@@ -1,10 +1,8 @@
 //! The guide to the streams, run as it is printed: its scripts in the order of the page, the files that it saves, and what
 //! it says they print.
 
-use rejoin_conformance::{Engine, Host, Peer, Settings, Stream, example_program, free_address, program};
+use rejoin_conformance::{Engine, Host, Peer, Settings, Stream, bash, example_program, free_address, program};
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::{Command, Stdio};
 
 const GUIDE: &str = include_str!("../../docs/guide/streams.md");
 
@@ -34,6 +32,8 @@ fn everything_on_the_page_runs_and_prints_what_it_says() {
     let script: String =
         steps.iter().map(|(script, _)| format!("{}\necho '{STEP}'\n", with_port(script, port))).collect();
     let printed = bash(&script, folder.path(), &[&program, &peer]);
+    assert_eq!(printed.errors, "", "nothing is complained about\n{}", printed.out);
+    let printed = printed.out;
     let end_of_step = format!("{STEP}\n");
     let mut printed = printed.split(&end_of_step);
     for (script, expected) in steps {
@@ -133,25 +133,6 @@ fn saved_as(before: &str) -> &str {
 
 fn with_port(script: &str, port: &str) -> String {
     script.replace("7449", port)
-}
-
-/// Runs a script that stops at the first failure, with the folders of these programs first in PATH. What it prints.
-fn bash(script: &str, folder: &Path, programs: &[&Path]) -> String {
-    let folders = programs.iter().map(|program| program.parent().expect("a program lies in a folder").to_path_buf());
-    let inherited = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::env::join_paths(folders.chain(std::env::split_paths(&inherited))).expect("no colon in a folder");
-    let output = Command::new("bash")
-        .args(["-euc", &format!("set -o pipefail\n{script}")])
-        .current_dir(folder)
-        .env("PATH", path)
-        .stdin(Stdio::null())
-        .output()
-        .expect("bash starts");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    let printed = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "ended with {}\n{printed}\n{errors}", output.status);
-    assert_eq!(errors, "", "nothing is complained about\n{printed}");
-    printed.into_owned()
 }
 
 const STEP: &str = "--- the step ends";

@@ -1,8 +1,6 @@
 //! The examples on the README's first screen, run as they stand there.
 
-use rejoin_conformance::{Engine, Settings, chinook, free_address, program};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use rejoin_conformance::{Engine, Settings, bash, chinook, free_address, program};
 
 #[test]
 fn the_sql_example_of_the_readme_is_true() {
@@ -10,8 +8,8 @@ fn the_sql_example_of_the_readme_is_true() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let example = block_after("In SQL");
     assert!(example.contains("crsql_apply"), "{example}");
-    let says = bash(&example, folder.path(), &program);
-    assert_eq!(says.lines().last(), Some("hello"), "{says}");
+    let printed = bash(&example, folder.path(), &[&program]);
+    assert_eq!(printed.out.lines().last(), Some("hello"), "{printed:?}");
 }
 
 #[test]
@@ -23,8 +21,8 @@ fn the_program_example_of_the_readme_is_true() {
     assert!(example.contains("127.0.0.1:7448"), "{example}");
     // The port may be taken here, and the server must not stay.
     let example = example.replace("127.0.0.1:7448", &free_address());
-    let says = bash(&format!("trap 'kill %1' EXIT\n{example}"), folder.path(), &program);
-    assert!(folder.path().join("rooms").join("app.db").is_file(), "{says}");
+    let printed = bash(&format!("trap 'kill %1' EXIT\n{example}"), folder.path(), &[&program]);
+    assert!(folder.path().join("rooms").join("app.db").is_file(), "{printed:?}");
 }
 
 /// The first example behind these words in the README.
@@ -33,20 +31,4 @@ fn block_after(words: &str) -> String {
     let (_, rest) = readme.split_once(words).expect("the README has these words");
     let (_, rest) = rest.split_once("```sh\n").expect("an example follows");
     rest.split_once("```").expect("the example ends").0.to_owned()
-}
-
-/// Runs a script that stops at the first failure, with the program's folder first in PATH.
-fn bash(script: &str, folder: &Path, program: &Path) -> String {
-    let bin = program.parent().expect("the program lies in a folder").display();
-    let path = format!("{bin}:{}", std::env::var("PATH").unwrap_or_default());
-    let output = Command::new("bash")
-        .args(["-euc", &format!("set -o pipefail\n{script}")])
-        .current_dir(folder)
-        .env("PATH", path)
-        .stdin(Stdio::null())
-        .output()
-        .expect("bash starts");
-    let says = format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
-    assert!(output.status.success(), "{script}\nended with {}\n{says}", output.status);
-    says
 }
