@@ -32,10 +32,17 @@ impl PackedKey {
 
     /// Unpacks any package of values that [`PackedKey::pack`] or the original's `crsql_pack_columns` can have made.
     pub fn unpack(bytes: &[u8]) -> Result<Vec<Value>, PackedKeyError> {
-        let reader = Reader::new(bytes)?;
-        let mut values = Vec::with_capacity(usize::from(reader.count).min(EXPECTED_VALUES_MAX));
-        reader.read_all(|value| values.push(value.to_value()))?;
+        let mut values = Vec::new();
+        PackedKey::unpack_into(bytes, &mut values)?;
         Ok(values)
+    }
+
+    /// As [`PackedKey::unpack`], into a list whose room is used again. What it held is gone, also after a failure.
+    pub fn unpack_into(bytes: &[u8], values: &mut Vec<Value>) -> Result<(), PackedKeyError> {
+        values.clear();
+        let reader = Reader::new(bytes)?;
+        values.reserve(usize::from(reader.count).min(EXPECTED_VALUES_MAX));
+        reader.read_all(|value| values.push(value.to_value()))
     }
 
     /// The values, in the order of the primary key.

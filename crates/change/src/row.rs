@@ -27,14 +27,17 @@ impl RowClock {
         RowClock { causal_length: 0, cells: vec![CellClock::Absent; columns] }
     }
 
-    /// A row with this causal length (see [`Standing::causal_length`]) and no cell read yet.
-    pub fn unread(causal_length: i64, columns: usize) -> RowClock {
-        RowClock { causal_length, cells: vec![CellClock::Unread; columns] }
+    /// Turns to another row of so many columns: its causal length (see [`Standing::causal_length`]), and the same for
+    /// every cell.
+    pub fn turn_to(&mut self, causal_length: i64, columns: usize, cell: CellClock) {
+        self.causal_length = causal_length;
+        self.cells.clear();
+        self.cells.resize(columns, cell);
     }
 
-    /// The same cells in a row with this causal length.
-    pub fn with_causal_length(self, causal_length: i64) -> RowClock {
-        RowClock { causal_length, ..self }
+    /// Says what was read of the row's causal length.
+    pub fn set_causal_length(&mut self, causal_length: i64) {
+        self.causal_length = causal_length;
     }
 
     /// Says what was read of a cell.
@@ -103,7 +106,8 @@ mod tests {
 
     #[test]
     fn a_deletion_forgets_the_cells_and_what_is_ignored_changes_nothing() {
-        let mut clock = RowClock::unread(1, 1);
+        let mut clock = RowClock::unknown(2);
+        clock.turn_to(1, 1, CellClock::Unread);
         assert_eq!(clock.standing(Some(0)), None, "the cell must be read");
         clock.set_cell(0, CellClock::At(7));
         clock.carry_out(Verdict::Ignore, Some(0), 9, 9);

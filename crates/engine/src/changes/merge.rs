@@ -1,9 +1,8 @@
 use super::own_triggers;
 use super::record::{Incoming, Record, about, table};
-use super::row::{OpenRow, RowMerge};
+use super::row::{Lists, OpenRow, RowMerge};
 use super::rowid;
 use super::sites::SiteOrdinals;
-use crate::catalogue::Tracked;
 use crate::engine::Engine;
 use rejoin_bridge::{Columns, Error, Result};
 use rejoin_change::{Change, ChangeStore, MergeFailure};
@@ -24,15 +23,17 @@ pub(super) fn merge(engine: &Rc<Engine>, columns: &Columns<'_>) -> Result<i64> {
         engine.doubt_stored();
         about(&table, incoming.column, &error)
     };
-    let mut row = match row.filter(|row| row.is(&table, packed)) {
-        Some(row) => row,
-        None => {
-            let mut row = OpenRow::read(&table, packed, &incoming, 1).map_err(explain)?;
+    let mut row = match row.filter(|row| Rc::ptr_eq(row.table(), &table)) {
+        Some(row) if row.is(packed) => row,
+        other => {
+            let mut row = other.unwrap_or_else(|| OpenRow::none(&table));
+            row.turn_to(packed, &incoming, 1).map_err(explain)?;
             row.remember(packed);
             row
         }
     };
-    let mut merge = RowMerge::new(engine, &mut row, &mut sites, std::slice::from_ref(&incoming));
+    let mut lists = Lists::default();
+    let mut merge = RowMerge::new(engine, &mut row, &mut sites, std::slice::from_ref(&incoming), &mut lists);
     let effective = merge.merge(0).and_then(|effective| merge.write().map(|()| effective)).map_err(explain)?;
     let number = row.key().filter(|_| effective).map_or(0, |key| rowid(table.index, key));
     let total = engine.connection.total_changes();
@@ -76,14 +77,9 @@ impl ChangeStore for Engine {
         // One row at a time, so that what is read of the changes is still in the processor's cache when it is merged.
         let mut incoming = Vec::new();
         for of_row in changes.chunk_by(|a, b| a.key == b.key && a.table == b.table) {
-            incoming.clear();
-            for (change, place) in of_row.iter().zip(merged..) {
-                let seq = first_seq + place as i64;
-                let checked = batch.table(change).and_then(|table| Incoming::of_change(&table, change, seq));
-                incoming.push(checked.map_err(|error| MergeFailure { changes: place..place + 1, error })?);
-            }
             let mut at = 0..1;
-            effective += batch.merge_row(&of_row[0], &incoming, &mut at).map_err(|error| {
+            let seq = first_seq + merged as i64;
+            effective += batch.merge_row(of_row, seq, &mut incoming, &mut at).map_err(|error| {
                 self.doubt_stored();
                 MergeFailure { changes: merged + at.start..merged + at.end, error }
             })?;
@@ -97,29 +93,41 @@ impl ChangeStore for Engine {
 struct Batch<'a> {
     engine: &'a Engine,
     sites: SiteOrdinals,
-    /// The table of the change before.
-    table: Option<Rc<Tracked>>,
+    /// The row that is being merged.
+    row: Option<OpenRow>,
+    lists: Lists,
 }
 
 impl<'a> Batch<'a> {
     fn begin(engine: &'a Engine) -> Result<Batch<'a>> {
         engine.begin_write()?;
         drop(engine.take_warm_merge());
-        Ok(Batch { engine, sites: SiteOrdinals::default(), table: None })
+        Ok(Batch { engine, sites: SiteOrdinals::default(), row: None, lists: Lists::default() })
     }
 
-    fn table(&mut self, change: &Change) -> Result<Rc<Tracked>> {
-        let before = self.table.take().filter(|table| table.name == *change.table);
-        let table = before.map_or_else(|| table(self.engine, change.table.as_bytes()), Ok)?;
-        self.table = Some(table.clone());
-        Ok(table)
-    }
-
-    /// Merges changes of the row of `first`. Returns how many had an effect. `at` says which of them are being merged.
-    fn merge_row(&mut self, first: &Change, changes: &[Incoming<'_>], at: &mut Range<usize>) -> Result<usize> {
-        let table = self.table(first)?;
-        let mut row = OpenRow::read(&table, first.key.as_bytes(), &changes[0], changes.len())?;
-        let mut merge = RowMerge::new(self.engine, &mut row, &mut self.sites, changes);
+    /// Merges changes of one row, the first of them as the event `seq`. Returns how many had an effect. `at` says which
+    /// of them are being merged; `incoming` is room for what is read of them.
+    fn merge_row<'c>(
+        &mut self,
+        changes: &'c [Change],
+        seq: i64,
+        incoming: &mut Vec<Incoming<'c>>,
+        at: &mut Range<usize>,
+    ) -> Result<usize> {
+        let Batch { engine, sites, row, lists } = self;
+        let first = &changes[0];
+        let row = match row {
+            Some(row) if row.table().name == *first.table => row,
+            _ => row.insert(OpenRow::none(&table(engine, first.table.as_bytes())?)),
+        };
+        incoming.clear();
+        for (place, change) in changes.iter().enumerate() {
+            *at = place..place + 1;
+            incoming.push(Incoming::of_change(row.table(), change, seq + place as i64)?);
+        }
+        *at = 0..1;
+        row.turn_to(first.key.as_bytes(), &incoming[0], changes.len())?;
+        let mut merge = RowMerge::new(engine, row, sites, incoming, lists);
         let mut effective = 0;
         for place in 0..changes.len() {
             *at = place..place + 1;

@@ -121,9 +121,9 @@ pub(super) fn table(engine: &Engine, name: &[u8]) -> Result<Rc<Tracked>> {
     Ok(table)
 }
 
-/// The values of a key that a peer gave, as the table stores them: as many as its key has, none of them NULL.
-pub(super) fn key_values(table: &Tracked, packed: &[u8]) -> Result<Vec<Value>> {
-    let mut keys = PackedKey::unpack(packed).map_err(|error| Error::failed(error.to_string()))?;
+/// Reads the values of a key that a peer gave, as the table stores them: as many as its key has, none of them NULL.
+pub(super) fn read_key(table: &Tracked, packed: &[u8], keys: &mut Vec<Value>) -> Result<()> {
+    PackedKey::unpack_into(packed, keys).map_err(|error| Error::failed(error.to_string()))?;
     if keys.len() != table.keys.len() {
         let (given, wanted) = (keys.len(), table.keys.len());
         return Err(Error::failed(format!("the primary key has {given} values, the table's has {wanted}")));
@@ -132,8 +132,7 @@ pub(super) fn key_values(table: &Tracked, packed: &[u8]) -> Result<Vec<Value>> {
     if keys.contains(&Value::Null) {
         return Err(Error::failed("a value of the primary key is NULL"));
     }
-    table.key_form.apply(&mut keys)?;
-    Ok(keys)
+    table.key_form.apply(keys)
 }
 
 /// The error with the cell that it is about.

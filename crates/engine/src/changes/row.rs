@@ -1,7 +1,7 @@
 //! Changes of one row, merged into it: its clock is read once, every change is decided in memory, and what has won is
 //! written with one statement for the user's row and one for its clock rows where all are new, else one for each.
 
-use super::record::{Incoming, key_values};
+use super::record::{Incoming, read_key};
 use super::sites::SiteOrdinals;
 use crate::catalogue::Tracked;
 use crate::engine::Engine;
@@ -27,29 +27,42 @@ pub(super) struct OpenRow {
 }
 
 impl OpenRow {
-    /// Reads what is recorded of the row whose key is packed in these bytes; `changes` of it are to be merged.
-    pub(super) fn read(table: &Rc<Tracked>, packed: &[u8], first: &Incoming<'_>, changes: usize) -> Result<OpenRow> {
-        let keys = key_values(table, packed)?;
-        let columns = table.columns.len();
-        let clock = RowClock::unknown(columns);
-        let mut row = OpenRow { table: table.clone(), packed: Vec::new(), keys, key: None, clock, there: false };
+    /// No row of the table yet.
+    pub(super) fn none(table: &Rc<Tracked>) -> OpenRow {
+        let clock = RowClock::unknown(0);
+        OpenRow { table: table.clone(), packed: Vec::new(), keys: Vec::new(), key: None, clock, there: false }
+    }
+
+    /// Reads what is recorded of the row whose key is packed in these bytes; `changes` of it are to be merged. What was
+    /// known of another row is gone; its room is used again.
+    pub(super) fn turn_to(&mut self, packed: &[u8], first: &Incoming<'_>, changes: usize) -> Result<()> {
+        self.packed.clear();
+        self.key = None;
+        read_key(&self.table, packed, &mut self.keys)?;
+        let columns = self.table.columns.len();
         // A new row, of which nothing is found, would cost a second look after one that is for a cell alone.
         if changes >= columns || changes > 1 && changes * FEW_COLUMNS >= columns {
-            row.read_all()?;
+            self.read_all()?;
         } else {
-            row.read_one(first)?;
+            self.clock.turn_to(0, columns, CellClock::Unread);
+            self.read_one(first)?;
         }
-        row.there = row.clock.causal_length() % 2 == 1;
-        Ok(row)
+        self.there = self.clock.causal_length() % 2 == 1;
+        Ok(())
     }
 
     /// Lets [`OpenRow::is`] know the row again.
     pub(super) fn remember(&mut self, packed: &[u8]) {
-        self.packed = packed.to_vec();
+        self.packed.extend_from_slice(packed);
     }
 
-    pub(super) fn is(&self, table: &Rc<Tracked>, packed: &[u8]) -> bool {
-        Rc::ptr_eq(&self.table, table) && self.packed == packed
+    /// Whether it is the row whose key is packed in these bytes, as far as it was told to know it again.
+    pub(super) fn is(&self, packed: &[u8]) -> bool {
+        self.packed == packed
+    }
+
+    pub(super) fn table(&self) -> &Rc<Tracked> {
+        &self.table
     }
 
     pub(super) fn key(&self) -> Option<i64> {
@@ -62,13 +75,15 @@ impl OpenRow {
 
     /// Reads the clocks of all cells.
     fn read_all(&mut self) -> Result<()> {
-        let table = self.table.clone();
-        let mut clock = RowClock::unknown(table.columns.len());
-        let (mut key, mut sentinel, mut cells) = (None, None, 0);
-        table.statements.row_clock.lend()?.each_until(&self.key_values(), |found| {
+        let OpenRow { table, keys, key, clock, .. } = self;
+        let columns = table.columns.len();
+        clock.turn_to(0, columns, CellClock::Absent);
+        let (mut found_key, mut sentinel, mut cells) = (None, None, 0);
+        let keys: Parameters<'_> = keys.iter().map(to_bridge).collect();
+        table.statements.row_clock.lend()?.each_until(&keys, |found| {
             let (name, version) = (found.column(1).as_bytes().unwrap_or_default(), found.column_i64(2));
-            if key.is_none() {
-                key = Some(found.column_i64(0));
+            if found_key.is_none() {
+                found_key = Some(found.column_i64(0));
             }
             if name == SENTINEL.as_bytes() {
                 sentinel = Some(version);
@@ -77,21 +92,19 @@ impl OpenRow {
                 cells += 1;
             }
             // Behind the last cell comes nothing, where the sentinel stands before all of them.
-            Ok(table.sentinel_is_first && cells == table.columns.len())
+            Ok(table.sentinel_is_first && cells == columns)
         })?;
-        self.clock = clock.with_causal_length(sentinel.unwrap_or(i64::from(key.is_some())));
-        self.key = key.or(self.key);
+        clock.set_causal_length(sentinel.unwrap_or(i64::from(found_key.is_some())));
+        *key = found_key.or(*key);
         Ok(())
     }
 
     /// Reads the clock of one cell, and the causal length. Where the cell has no clock row, all are read: the whole row
     /// may have none.
     fn read_one(&mut self, change: &Incoming<'_>) -> Result<()> {
-        let table = self.table.clone();
         let Some(place) = change.place else { return self.read_all() };
-        let mut statement = table.statements.cell_clock[place].lend()?;
         let (mut key, mut sentinel, mut cell) = (None, None, None);
-        statement.each_until(&self.key_values(), |found| {
+        self.table.statements.cell_clock[place].lend()?.each_until(&self.key_values(), |found| {
             let version = Some(found.column_i64(2));
             key = Some(found.column_i64(0));
             let is_sentinel = found.column_i64(1) == 1;
@@ -101,13 +114,12 @@ impl OpenRow {
                 cell = version;
             }
             // Where the sentinel stands before all cells, none follows this one.
-            Ok(!is_sentinel && table.sentinel_is_first)
+            Ok(!is_sentinel && self.table.sentinel_is_first)
         })?;
-        drop(statement);
         let (Some(key), Some(cell)) = (key, cell) else { return self.read_all() };
         if self.key.is_none() {
             self.key = Some(key);
-            self.clock = RowClock::unread(sentinel.unwrap_or(1), table.columns.len());
+            self.clock.set_causal_length(sentinel.unwrap_or(1));
         }
         self.clock.set_cell(place, CellClock::At(cell));
         Ok(())
@@ -124,25 +136,36 @@ pub(super) struct RowMerge<'a> {
     sites: &'a mut SiteOrdinals,
     changes: &'a [Incoming<'a>],
     compared: Compared,
-    /// What begins a new life of the row, which is to be written before the cells.
-    life: Option<Incoming<'a>>,
-    /// Cells that are to be written, in the order of their columns.
-    cells: Vec<Winner<'a>>,
+    /// The change that begins a new life of the row, which is to be written before the cells.
+    life: Option<&'a Incoming<'a>>,
+    lists: &'a mut Lists,
 }
 
-/// How the values of the changes compare with those that are stored.
+/// Lists that are as long as the changes of a row are many. The merges of many rows use their room in turn.
+#[derive(Default)]
+pub(super) struct Lists {
+    /// How the values of the changes compare with those that are stored, by the changes' places.
+    orders: Vec<Ordering>,
+    /// Cells that are to be written, in the order of their columns.
+    winners: Vec<Winner>,
+}
+
+/// Whether the values of the changes have been compared with those that are stored.
+#[derive(Clone, Copy)]
 enum Compared {
     NotYet,
     /// There is no row to compare with.
     NoRow,
-    /// By the changes' places.
-    Orders(Vec<Ordering>),
+    /// See [`Lists::orders`].
+    Ordered,
 }
 
 /// A change that has won its cell.
-struct Winner<'a> {
+#[derive(Clone, Copy)]
+struct Winner {
     column: usize,
-    change: Incoming<'a>,
+    /// The change's place.
+    place: usize,
     /// True where the cell has a clock row already.
     recorded: bool,
 }
@@ -153,8 +176,10 @@ impl<'a> RowMerge<'a> {
         row: &'a mut OpenRow,
         sites: &'a mut SiteOrdinals,
         changes: &'a [Incoming<'a>],
+        lists: &'a mut Lists,
     ) -> RowMerge<'a> {
-        RowMerge { engine, row, sites, changes, compared: Compared::NotYet, life: None, cells: Vec::new() }
+        lists.winners.clear();
+        RowMerge { engine, row, sites, changes, compared: Compared::NotYet, life: None, lists }
     }
 
     /// Decides one of the changes. True where it has an effect.
@@ -170,8 +195,8 @@ impl<'a> RowMerge<'a> {
                 return Ok(false);
             }
             Verdict::Delete => self.delete(incoming)?,
-            Verdict::Revive => self.begin_life(*incoming)?,
-            Verdict::Write { revive } => self.win(*incoming, revive)?,
+            Verdict::Revive => self.begin_life(incoming)?,
+            Verdict::Write { revive } => self.win(place, revive)?,
         }
         self.row.clock.carry_out(verdict, column, incoming.causal_length, incoming.col_version);
         Ok(true)
@@ -195,17 +220,19 @@ impl<'a> RowMerge<'a> {
     fn tie(&mut self, place: usize, standing: Standing) -> Result<Tie> {
         let incoming = &self.changes[place];
         let column = incoming.place.ok_or_else(|| no_column(incoming.column))?;
-        if self.cells.iter().any(|cell| cell.column == column) {
+        if self.lists.winners.iter().any(|cell| cell.column == column) {
             self.write()?;
         }
         if matches!(self.compared, Compared::NotYet) {
             self.compared = self.compare()?;
         }
-        match &self.compared {
-            Compared::Orders(orders) if orders[place] == Ordering::Equal => {
-                Ok(Tie { values: Ordering::Equal, sites: self.site_order(column, incoming)? })
+        match self.compared {
+            Compared::Ordered => {
+                let values = self.lists.orders[place];
+                let equal = values == Ordering::Equal;
+                let sites = if equal { self.site_order(column, incoming)? } else { Ordering::Equal };
+                Ok(Tie { values, sites })
             }
-            Compared::Orders(orders) => Ok(Tie { values: orders[place], sites: Ordering::Equal }),
             // Cells of a life before this one were never written in it: any write wins.
             Compared::NoRow if standing.col_version == Some(0) => {
                 Ok(Tie { values: Ordering::Greater, sites: Ordering::Equal })
@@ -217,19 +244,19 @@ impl<'a> RowMerge<'a> {
     }
 
     /// Compares all changes at once: where one ties, the others mostly do.
-    fn compare(&self) -> Result<Compared> {
-        let places = || self.changes.iter().filter_map(|change| change.place);
-        let set = self.row.table.statements.column_set(places());
-        let mut orders = vec![Ordering::Equal; self.changes.len()];
+    fn compare(&mut self) -> Result<Compared> {
+        let changes = self.changes;
+        let set = self.row.table.statements.column_set(changes.iter().filter_map(|change| change.place));
         let found = set.read.lend()?.query_row(&self.row.key_values(), |row| {
-            for (order, change) in orders.iter_mut().zip(self.changes) {
-                if let Some(place) = change.place {
-                    *order = to_change(change.value).merge_order(to_change(row.column(set.position(place))));
-                }
-            }
+            let order = |change: &Incoming<'_>| {
+                let stored = |place| to_change(row.column(set.position(place)));
+                change.place.map_or(Ordering::Equal, |place| to_change(change.value).merge_order(stored(place)))
+            };
+            self.lists.orders.clear();
+            self.lists.orders.extend(changes.iter().map(order));
             Ok(())
         })?;
-        Ok(found.map_or(Compared::NoRow, |()| Compared::Orders(orders)))
+        Ok(found.map_or(Compared::NoRow, |()| Compared::Ordered))
     }
 
     /// How the author of the incoming write compares with that of the stored one, where authors decide.
@@ -252,7 +279,8 @@ impl<'a> RowMerge<'a> {
         })
     }
 
-    fn win(&mut self, change: Incoming<'a>, revive: bool) -> Result<()> {
+    fn win(&mut self, place: usize, revive: bool) -> Result<()> {
+        let change = &self.changes[place];
         let column = change.place.ok_or_else(|| no_column(change.column))?;
         // The constraint may say ON CONFLICT IGNORE, REPLACE or ROLLBACK: none of that is for what a peer sends.
         if change.value.is_null() && self.row.table.not_null[column] {
@@ -262,17 +290,18 @@ impl<'a> RowMerge<'a> {
         if revive {
             self.begin_life(change)?;
         }
-        match self.cells.binary_search_by_key(&column, |cell| cell.column) {
-            Ok(place) => self.cells[place].change = change,
-            Err(place) => {
+        let winners = &mut self.lists.winners;
+        match winners.binary_search_by_key(&column, |cell| cell.column) {
+            Ok(known) => winners[known].place = place,
+            Err(new) => {
                 let recorded = self.row.clock.cell(column) != CellClock::Absent;
-                self.cells.insert(place, Winner { column, change, recorded });
+                winners.insert(new, Winner { column, place, recorded });
             }
         }
         Ok(())
     }
 
-    fn begin_life(&mut self, change: Incoming<'a>) -> Result<()> {
+    fn begin_life(&mut self, change: &'a Incoming<'a>) -> Result<()> {
         self.write()?;
         self.life = Some(change);
         Ok(())
@@ -296,33 +325,37 @@ impl<'a> RowMerge<'a> {
     /// Writes what has won so far.
     pub(super) fn write(&mut self) -> Result<()> {
         self.compared = Compared::NotYet;
-        let (life, cells) = (self.life.take(), std::mem::take(&mut self.cells));
-        if life.is_none() && cells.is_empty() {
+        if self.life.is_none() && self.lists.winners.is_empty() {
             return Ok(());
         }
-        let table = self.row.table.clone();
-        let statements = &table.statements;
-        self.write_row(&cells)?;
-        if let Some(change) = &life {
+        let winners = std::mem::take(&mut self.lists.winners);
+        self.write_row(&winners)?;
+        if let Some(change) = self.life.take() {
+            let table = self.row.table.clone();
             let key = self.known_key()?;
             let version = self.engine.stamp(change.db_version)?;
-            statements.zero_cells.lend()?.run(&[key.into(), version.into()])?;
-            self.set_clock_row(&statements.set_clock_row, SENTINEL, change.causal_length, change)?;
+            table.statements.zero_cells.lend()?.run(&[key.into(), version.into()])?;
+            self.set_clock_row(&table.statements.set_clock_row, SENTINEL, change.causal_length, change)?;
             self.engine.add_rows_impacted(1);
         }
-        self.record(&cells)
+        self.record(&winners)?;
+        self.lists.winners = winners;
+        self.lists.winners.clear();
+        Ok(())
     }
 
     /// Writes the clock rows of cells that have won.
-    fn record(&mut self, cells: &[Winner<'_>]) -> Result<()> {
-        let floor = cells.first().map_or(0, |cell| cell.change.db_version);
-        let alike = |cell: &Winner<'_>| !cell.recorded && cell.change.db_version == floor;
+    fn record(&mut self, cells: &[Winner]) -> Result<()> {
+        let changes = self.changes;
+        let floor = cells.first().map_or(0, |cell| changes[cell.place].db_version);
+        let alike = |cell: &Winner| !cell.recorded && changes[cell.place].db_version == floor;
         if (2..=RECORDED_TOGETHER_MAX).contains(&cells.len()) && cells.iter().all(alike) {
             self.add_clock_rows(cells, floor)?;
         } else {
             let table = self.row.table.clone();
             let statements = &table.statements;
-            for Winner { column, change, recorded } in cells {
+            for Winner { column, place, recorded } in cells {
+                let change = &changes[*place];
                 if *recorded {
                     self.update_clock_row(&statements.update_clock_row[*column], change)?;
                 } else {
@@ -335,12 +368,13 @@ impl<'a> RowMerge<'a> {
         Ok(())
     }
 
-    fn add_clock_rows(&mut self, cells: &[Winner<'_>], floor: i64) -> Result<()> {
+    fn add_clock_rows(&mut self, cells: &[Winner], floor: i64) -> Result<()> {
         let table = self.row.table.clone();
-        let mut by_name: Vec<&Winner<'_>> = cells.iter().collect();
+        let mut by_name: Vec<&Winner> = cells.iter().collect();
         by_name.sort_unstable_by_key(|cell| &table.columns[cell.column]);
         let mut values = vec![self.known_key()?.into(), self.engine.stamp(floor)?.into()];
-        for Winner { change, .. } in by_name {
+        for Winner { place, .. } in by_name {
+            let change = &self.changes[*place];
             let site = self.sites.ordinal(self.engine, change.site_id)?;
             values.extend([change.col_version, site, change.seq].map(ValueRef::Integer));
         }
@@ -367,7 +401,7 @@ impl<'a> RowMerge<'a> {
         Ok([key, version, db_version, site, change.seq].map(ValueRef::Integer))
     }
 
-    fn write_row(&mut self, cells: &[Winner<'_>]) -> Result<()> {
+    fn write_row(&mut self, cells: &[Winner]) -> Result<()> {
         let there = std::mem::replace(&mut self.row.there, true);
         let table = &self.row.table;
         if cells.is_empty() {
@@ -375,7 +409,7 @@ impl<'a> RowMerge<'a> {
             // A row of defaults that the table does not take comes with its cells. A row of its key alone has none.
             return if table.columns.is_empty() { self.check_written(true) } else { Ok(()) };
         }
-        let values = || cells.iter().map(|cell| cell.change.value);
+        let values = || cells.iter().map(|cell| self.changes[cell.place].value);
         let write = table.statements.column_set(cells.iter().map(|cell| cell.column));
         if there {
             self.write_base(&write.update, values())?;
