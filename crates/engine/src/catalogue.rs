@@ -32,6 +32,8 @@ pub(crate) struct Tracked {
     pub(crate) has_version_index: bool,
     /// True where the sentinel's clock row comes before those of all columns, by their names.
     pub(crate) sentinel_is_first: bool,
+    /// True where the lookaside table's index has the keys in the order of the primary key.
+    pub(crate) keys_are_in_order: bool,
     pub(crate) statements: Statements,
 }
 
@@ -80,7 +82,9 @@ impl Catalogue {
 impl Tracked {
     fn load(connection: &Connection, name: String, index: i64) -> Result<Tracked> {
         let (keys, columns) = key_and_other_columns(connection, &name)?;
-        let state = state(connection, &name, &keys, &columns)?;
+        let recorded_keys = lookaside_keys(connection, &name)?;
+        let state = state(connection, &name, &keys, &columns, &recorded_keys)?;
+        let keys_are_in_order = recorded_keys == keys;
         let has_version_index = exists(connection, "index", &sql::clock_index_name(&name))?;
         let statements = Statements::new(connection, &name, &keys, &columns);
         let key_form = key_form(connection, &name)?;
@@ -97,6 +101,7 @@ impl Tracked {
             state,
             has_version_index,
             sentinel_is_first,
+            keys_are_in_order,
             statements,
         })
     }
@@ -192,7 +197,13 @@ pub(crate) fn fingerprint(keys: &[String], columns: &[String]) -> String {
 
 const FINGERPRINT_MARK: &str = "columns:";
 
-fn state(connection: &Connection, table: &str, keys: &[String], columns: &[String]) -> Result<State> {
+fn state(
+    connection: &Connection,
+    table: &str,
+    keys: &[String],
+    columns: &[String],
+    recorded_keys: &[String],
+) -> Result<State> {
     let advice = format!(
         "schema changes of a tracked table go between crsql_begin_alter('{table}') and \
          crsql_commit_alter('{table}')"
@@ -203,11 +214,10 @@ fn state(connection: &Connection, table: &str, keys: &[String], columns: &[Strin
              crsql_as_table('{table}') and call crsql_as_crr on the new name"
         )));
     }
-    let recorded = lookaside_keys(connection, table)?;
-    if !same_names(&recorded, keys) {
+    if !same_names(recorded_keys, keys) {
         return Ok(State::Lost(format!(
             "the primary key of table {table} was altered from ({}) to ({}): {advice}. Call both now to track the new key",
-            recorded.join(", "),
+            recorded_keys.join(", "),
             keys.join(", ")
         )));
     }

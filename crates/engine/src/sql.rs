@@ -393,6 +393,35 @@ pub(crate) fn cell_clock(table: &str, keys: &[String], column: &str, few_columns
     select_row_clock(table, keys, "c.col_name = '-1'", &condition)
 }
 
+/// (keys) -> the key, column and col_version of each clock row, then the values of the key, from these keys on in their
+/// order.
+pub(crate) fn row_clocks_from(table: &str, keys: &[String]) -> String {
+    let columns = "c.col_name, c.col_version";
+    select_clocks_from(table, keys, columns, &format!("CROSS JOIN {} AS c ON c.key = p.__crsql_key", clock(table)))
+}
+
+/// (keys, column) -> the key, the cell's col_version and the sentinel's or NULL, then the values of the key, for each row
+/// that has the cell's clock row, from these keys on in their order.
+pub(crate) fn cell_clocks_from(table: &str, keys: &[String]) -> String {
+    let clocks = format!(
+        "CROSS JOIN {clock} AS c ON c.key = p.__crsql_key AND c.col_name = (SELECT ?{column}) \
+         LEFT JOIN {clock} AS s ON s.key = p.__crsql_key AND s.col_name = '-1'",
+        clock = clock(table),
+        column = keys.len() + 1
+    );
+    select_clocks_from(table, keys, "c.col_version, s.col_version", &clocks)
+}
+
+/// Parameters come out of subqueries: SQLite may compile a statement anew for each value that it compares with an index.
+fn select_clocks_from(table: &str, keys: &[String], columns: &str, clocks: &str) -> String {
+    let names = list(keys, |key| format!("p.{}", quote(key)));
+    format!(
+        "SELECT c.key, {columns}, {names} FROM {} AS p {clocks} WHERE ({names}) >= (SELECT {}) ORDER BY {names}",
+        lookaside(table),
+        parameters(keys.len())
+    )
+}
+
 /// (key, db_version; then col_version, site ordinal and seq of each column): clock rows that are not there yet, by their
 /// columns' names, the order in which the clock keeps them. See [`add_cells`] for OR FAIL.
 pub(crate) fn add_clock_rows(table: &str, columns: &[&String]) -> String {

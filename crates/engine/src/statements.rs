@@ -13,6 +13,8 @@ pub(crate) struct Statements {
     pub(crate) row_clock: Slot,
     /// By column.
     pub(crate) cell_clock: Vec<Slot>,
+    pub(crate) row_clocks_from: Slot,
+    pub(crate) cell_clocks_from: Slot,
     pub(crate) cells_of_key: Slot,
     pub(crate) site_of_cell: Slot,
     pub(crate) add_cells: Slot,
@@ -69,6 +71,8 @@ impl Statements {
                 .iter()
                 .map(|column| slot(sql::cell_clock(table, keys, column, columns.len() <= FEW_COLUMNS)))
                 .collect(),
+            row_clocks_from: slot(sql::row_clocks_from(table, keys)),
+            cell_clocks_from: slot(sql::cell_clocks_from(table, keys)),
             cells_of_key: slot(sql::cells_of_key(table)),
             site_of_cell: slot(sql::site_of_cell(table)),
             add_cells: slot(sql::add_cells(table, columns)),

@@ -1,3 +1,4 @@
+use super::ahead::ReadAhead;
 use super::own_triggers;
 use super::record::{Incoming, Record, about, table};
 use super::row::{Lists, OpenRow, RowMerge};
@@ -27,7 +28,7 @@ pub(super) fn merge(engine: &Rc<Engine>, columns: &Columns<'_>) -> Result<i64> {
         Some(row) if row.is(packed) => row,
         other => {
             let mut row = other.unwrap_or_else(|| OpenRow::none(&table));
-            row.turn_to(packed, &incoming, 1).map_err(explain)?;
+            row.turn_to(packed, &incoming, 1, None).map_err(explain)?;
             row.remember(packed);
             row
         }
@@ -71,8 +72,9 @@ impl ChangeStore for Engine {
     fn merge(&self, changes: &[Change]) -> std::result::Result<usize, MergeFailure<Error>> {
         let mut batch = Batch::begin(self).map_err(|error| MergeFailure { changes: 0..1, error })?;
         let first_seq = self.take_seq(changes.len());
-        let _triggers =
+        let triggers_off =
             own_triggers::off(self, changes.len()).map_err(|error| MergeFailure { changes: 0..1, error })?;
+        batch.reads_ahead = triggers_off.is_some();
         let (mut merged, mut effective) = (0, 0);
         // One row at a time, so that what is read of the changes is still in the processor's cache when it is merged.
         let mut incoming = Vec::new();
@@ -93,8 +95,10 @@ impl ChangeStore for Engine {
 struct Batch<'a> {
     engine: &'a Engine,
     sites: SiteOrdinals,
-    /// The row that is being merged.
-    row: Option<OpenRow>,
+    /// The row that is being merged, and rows of its table that may come next.
+    row: Option<(OpenRow, ReadAhead)>,
+    /// True where no trigger can write rows of which nothing is said here.
+    reads_ahead: bool,
     lists: Lists,
 }
 
@@ -102,7 +106,8 @@ impl<'a> Batch<'a> {
     fn begin(engine: &'a Engine) -> Result<Batch<'a>> {
         engine.begin_write()?;
         drop(engine.take_warm_merge());
-        Ok(Batch { engine, sites: SiteOrdinals::default(), row: None, lists: Lists::default() })
+        let (sites, lists) = (SiteOrdinals::default(), Lists::default());
+        Ok(Batch { engine, sites, row: None, reads_ahead: false, lists })
     }
 
     /// Merges changes of one row, the first of them as the event `seq`. Returns how many had an effect. `at` says which
@@ -114,11 +119,11 @@ impl<'a> Batch<'a> {
         incoming: &mut Vec<Incoming<'c>>,
         at: &mut Range<usize>,
     ) -> Result<usize> {
-        let Batch { engine, sites, row, lists } = self;
+        let Batch { engine, sites, row, reads_ahead, lists } = self;
         let first = &changes[0];
-        let row = match row {
-            Some(row) if row.table().name == *first.table => row,
-            _ => row.insert(OpenRow::none(&table(engine, first.table.as_bytes())?)),
+        let (row, ahead) = match row {
+            Some(known) if known.0.table().name == *first.table => known,
+            _ => row.insert((OpenRow::none(&table(engine, first.table.as_bytes())?), ReadAhead::default())),
         };
         incoming.clear();
         for (place, change) in changes.iter().enumerate() {
@@ -126,7 +131,7 @@ impl<'a> Batch<'a> {
             incoming.push(Incoming::of_change(row.table(), change, seq + place as i64)?);
         }
         *at = 0..1;
-        row.turn_to(first.key.as_bytes(), &incoming[0], changes.len())?;
+        row.turn_to(first.key.as_bytes(), &incoming[0], changes.len(), reads_ahead.then_some(ahead))?;
         let mut merge = RowMerge::new(engine, row, sites, incoming, lists);
         let mut effective = 0;
         for place in 0..changes.len() {

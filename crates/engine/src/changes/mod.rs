@@ -1,5 +1,6 @@
 //! `crsql_changes`: what this database has to tell, as rows to select; what others tell, as rows to insert.
 
+mod ahead;
 mod merge;
 mod own_triggers;
 mod plan;

@@ -1,6 +1,7 @@
 //! Changes of one row, merged into it: its clock is read once, every change is decided in memory, and what has won is
 //! written with one statement for the user's row and one for its clock rows where all are new, else one for each.
 
+use super::ahead::{ReadAhead, Wanted};
 use super::record::{Incoming, read_key};
 use super::sites::SiteOrdinals;
 use crate::catalogue::Tracked;
@@ -19,6 +20,8 @@ pub(super) struct OpenRow {
     /// The key as it came in, where the next record may speak of the same row.
     packed: Vec<u8>,
     keys: Vec<Value>,
+    /// The key of the row before, of which nothing else is kept.
+    keys_before: Vec<Value>,
     /// The number that stands for the key here; none before it is known.
     key: Option<i64>,
     clock: RowClock,
@@ -30,22 +33,45 @@ impl OpenRow {
     /// No row of the table yet.
     pub(super) fn none(table: &Rc<Tracked>) -> OpenRow {
         let clock = RowClock::unknown(0);
-        OpenRow { table: table.clone(), packed: Vec::new(), keys: Vec::new(), key: None, clock, there: false }
+        OpenRow {
+            table: table.clone(),
+            packed: Vec::new(),
+            keys: Vec::new(),
+            keys_before: Vec::new(),
+            key: None,
+            clock,
+            there: false,
+        }
     }
 
     /// Reads what is recorded of the row whose key is packed in these bytes; `changes` of it are to be merged. What was
     /// known of another row is gone; its room is used again.
-    pub(super) fn turn_to(&mut self, packed: &[u8], first: &Incoming<'_>, changes: usize) -> Result<()> {
+    pub(super) fn turn_to(
+        &mut self,
+        packed: &[u8],
+        first: &Incoming<'_>,
+        changes: usize,
+        ahead: Option<&mut ReadAhead>,
+    ) -> Result<()> {
         self.packed.clear();
         self.key = None;
+        std::mem::swap(&mut self.keys, &mut self.keys_before);
         read_key(&self.table, packed, &mut self.keys)?;
-        let columns = self.table.columns.len();
-        // A new row, of which nothing is found, would cost a second look after one that is for a cell alone.
-        if changes >= columns || changes > 1 && changes * FEW_COLUMNS >= columns {
-            self.read_all()?;
-        } else {
-            self.clock.turn_to(0, columns, CellClock::Unread);
-            self.read_one(first)?;
+        let wanted = Wanted::by(&self.table, first, changes);
+        let found = match ahead {
+            Some(ahead) => ahead.find(&self.table, &self.keys_before, &self.keys, wanted)?,
+            None => None,
+        };
+        match (found, wanted) {
+            (Some(found), _) => {
+                self.key = Some(found.key);
+                std::mem::swap(&mut self.clock, &mut found.clock);
+            }
+            (None, Wanted::All) => self.read_all()?,
+            (None, Wanted::Cell(place)) => {
+                self.clock.turn_to(0, self.table.columns.len(), CellClock::Unread);
+                self.read_one(place)?;
+            }
         }
         self.there = self.clock.causal_length() % 2 == 1;
         Ok(())
@@ -101,8 +127,7 @@ impl OpenRow {
 
     /// Reads the clock of one cell, and the causal length. Where the cell has no clock row, all are read: the whole row
     /// may have none.
-    fn read_one(&mut self, change: &Incoming<'_>) -> Result<()> {
-        let Some(place) = change.place else { return self.read_all() };
+    fn read_one(&mut self, place: usize) -> Result<()> {
         let (mut key, mut sentinel, mut cell) = (None, None, None);
         self.table.statements.cell_clock[place].lend()?.each_until(&self.key_values(), |found| {
             let version = Some(found.column_i64(2));
@@ -207,10 +232,9 @@ impl<'a> RowMerge<'a> {
             return Ok(standing);
         }
         self.write()?;
-        if self.row.table.columns.len() <= FEW_COLUMNS {
-            self.row.read_all()?;
-        } else {
-            self.row.read_one(incoming)?;
+        match incoming.place {
+            Some(place) if self.row.table.columns.len() > FEW_COLUMNS => self.row.read_one(place)?,
+            _ => self.row.read_all()?,
         }
         let read = self.row.clock.standing(incoming.place);
         read.ok_or_else(|| Error::failed("the clock of the row was gone when it was to be read"))
