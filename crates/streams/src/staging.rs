@@ -32,19 +32,34 @@ impl<'a> Staging<'a> {
     }
 
     /// Takes in a package that `coverage` has taken note of: merges what is complete with it, and stages the rest.
+    ///
+    /// Versions that came whole with the package, which are most, are merged together: a large merge costs less.
     pub fn take(&self, package: &Package, coverage: &Coverage, atomic: Atomic, merge: &mut Merge<'_>) -> Result<()> {
         if self.takes_whole(package, coverage)? {
             return merge.add_whole(&package.changes);
         }
+        let staged = self.versions()?;
+        let is_whole = |piece: &Piece<'_>| {
+            let parts = [&piece.start, &piece.finish].into_iter().find_map(part_of);
+            coverage.covers_version(piece.version) && parts.is_none() && !staged.contains(&piece.version)
+        };
+        let (mut from, mut to) = (0, 0);
         for piece in pieces(package) {
-            if coverage.covers_version(piece.version) {
-                self.merge_version(piece.version, Some(&piece), Values::default(), merge)?;
-            } else if atomic == Atomic::Transaction {
-                self.stage(&piece)?;
-            } else {
-                self.merge_what_is_whole(&piece, merge)?;
+            let behind = to + piece.changes.len();
+            if !is_whole(&piece) {
+                merge.add_whole(&package.changes[from..to])?;
+                from = behind;
+                if coverage.covers_version(piece.version) {
+                    self.merge_version(piece.version, Some(&piece), Values::default(), merge)?;
+                } else if atomic == Atomic::Transaction {
+                    self.stage(&piece)?;
+                } else {
+                    self.merge_what_is_whole(&piece, merge)?;
+                }
             }
+            to = behind;
         }
+        merge.add_whole(&package.changes[from..to])?;
         // A version of which nothing more came may be complete now, because the package passes it.
         for version in self.versions()? {
             if holds(Rule::Closing) && coverage.covers_version(version) {
