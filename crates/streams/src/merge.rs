@@ -130,30 +130,36 @@ impl<'c> Merge<'c> {
             return changes.iter().try_for_each(|change| parking::park(self.connection, change));
         }
         let mut fitting: Option<Vec<Change>> = None;
-        for (place, change) in changes.iter().enumerate() {
-            match self.misfit(change)? {
-                None => {
-                    if let Some(fitting) = &mut fitting {
-                        fitting.push(change.clone());
+        let mut checked = 0;
+        for of_table in changes.chunk_by(|a, b| a.table == b.table) {
+            let (connection, on_unknown) = (self.connection, self.on_unknown);
+            let shape = self.shape(&of_table[0].table)?;
+            for change in of_table {
+                match Misfit::of(shape, change) {
+                    None => {
+                        if let Some(fitting) = &mut fitting {
+                            fitting.push(change.clone());
+                        }
+                    }
+                    Some(misfit) if on_unknown == OnUnknown::Error => return Err(misfit.refusal(change)),
+                    Some(_) => {
+                        fitting.get_or_insert_with(|| changes[..checked].to_vec());
+                        parking::park(connection, change)?;
                     }
                 }
-                Some(misfit) if self.on_unknown == OnUnknown::Error => return Err(misfit.refusal(change)),
-                Some(_) => {
-                    fitting.get_or_insert_with(|| changes[..place].to_vec());
-                    parking::park(self.connection, change)?;
-                }
+                checked += 1;
             }
         }
         self.merge_fitting(fitting.as_deref().unwrap_or(changes))
     }
 
-    /// Why the change has no place here, if so.
-    fn misfit(&mut self, change: &Change) -> Result<Option<Misfit>> {
-        if !self.shapes.contains_key(&change.table) {
-            let shape = engine_facts::table_shape(self.connection, &change.table)?;
-            self.shapes.insert(change.table.clone(), shape);
+    /// What a table looks like here, if there is one.
+    fn shape(&mut self, table: &Arc<str>) -> Result<Option<&TableShape>> {
+        if !self.shapes.contains_key(table) {
+            let shape = engine_facts::table_shape(self.connection, table)?;
+            self.shapes.insert(table.clone(), shape);
         }
-        Ok(Misfit::of(self.shapes[&change.table].as_ref(), change))
+        Ok(self.shapes[table].as_ref())
     }
 
     fn merge_fitting(&mut self, changes: &[Change]) -> Result<()> {
