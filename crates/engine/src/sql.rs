@@ -371,16 +371,17 @@ pub(crate) fn row_clock(table: &str, keys: &[String]) -> String {
     select_row_clock(table, keys, "c.col_name", "")
 }
 
-/// The key and two more columns of the clock rows of a row, by their columns. No value of the key is NULL: that it is
-/// one key which is found saves SQLite the sorting.
+/// The key and two more columns of the clock rows of a row, by their columns. No value of the key is NULL.
+///
+/// A join of both tables would be compiled anew for other keys, see [`select_clocks_from`]; what finds one row by a unique
+/// index never is.
 fn select_row_clock(table: &str, keys: &[String], second: &str, condition: &str) -> String {
-    let same = keys.iter().enumerate().map(|(i, key)| format!("p.{} = ?{} AND ", quote(key), i + 1));
     format!(
-        "SELECT c.key, {second}, c.col_version FROM {} AS p CROSS JOIN {} AS c \
-         WHERE {}c.key = p.__crsql_key{condition} ORDER BY c.col_name",
-        lookaside(table),
+        "SELECT c.key, {second}, c.col_version FROM {} AS c \
+         WHERE c.key = (SELECT __crsql_key FROM {} WHERE {}){condition} ORDER BY c.col_name",
         clock(table),
-        same.collect::<String>()
+        lookaside(table),
+        keys_match(keys, "=", 1)
     )
 }
 
