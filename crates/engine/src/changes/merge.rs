@@ -16,9 +16,9 @@ pub(super) fn merge(engine: &Rc<Engine>, columns: &Columns<'_>) -> Result<i64> {
     engine.begin_write()?;
     let total = engine.connection.total_changes();
     let warm = engine.take_warm_merge().and_then(|warm| warm.go_on(total));
-    let (row, mut sites, records) = match warm {
-        Some(warm) => (Some(warm.row), warm.sites, warm.records),
-        None => (None, SiteOrdinals::default(), 0),
+    let (row, mut of_row, mut sites, records) = match warm {
+        Some(warm) => (Some(warm.row), warm.of_row, warm.sites, warm.records),
+        None => (None, 1, SiteOrdinals::default(), 0),
     };
     let explain = |error: Error| {
         engine.doubt_stored();
@@ -28,8 +28,10 @@ pub(super) fn merge(engine: &Rc<Engine>, columns: &Columns<'_>) -> Result<i64> {
         Some(row) if row.is(packed) => row,
         other => {
             let mut row = other.unwrap_or_else(|| OpenRow::none(&table));
-            row.turn_to(packed, &incoming, 1, None).map_err(explain)?;
+            // As many are to be expected of this row as there were of the one before.
+            row.turn_to(packed, &incoming, of_row, None).map_err(explain)?;
             row.remember(packed);
+            of_row = 0;
             row
         }
     };
@@ -38,7 +40,7 @@ pub(super) fn merge(engine: &Rc<Engine>, columns: &Columns<'_>) -> Result<i64> {
     let effective = merge.merge(0).and_then(|effective| merge.write().map(|()| effective)).map_err(explain)?;
     let number = row.key().filter(|_| effective).map_or(0, |key| rowid(table.index, key));
     let total = engine.connection.total_changes();
-    engine.keep_warm_merge(WarmMerge { row, sites, total, records: records + 1 });
+    engine.keep_warm_merge(WarmMerge { row, of_row: of_row + 1, sites, total, records: records + 1 });
     Ok(number)
 }
 
@@ -49,6 +51,8 @@ pub(super) fn merge(engine: &Rc<Engine>, columns: &Columns<'_>) -> Result<i64> {
 /// a part of one is undone.
 pub(crate) struct WarmMerge {
     row: OpenRow,
+    /// Records of the row that were merged since it was read.
+    of_row: usize,
     sites: SiteOrdinals,
     /// The count after the merge.
     total: i64,
