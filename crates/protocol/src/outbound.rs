@@ -158,7 +158,7 @@ impl Outbound {
         if stands_at == Some(&first.end) {
             self.rewinds = 0;
             self.changes_answered += first.changes;
-        } else {
+        } else if !self.is_between(&first.end, stands_at) {
             self.rewind()?;
         }
         self.receipt = Some(message.receipt);
@@ -206,6 +206,14 @@ impl Outbound {
     pub(crate) fn aim_again(&mut self) {
         self.level = Level::Unknown;
         self.more = true;
+    }
+
+    /// True where the receiver stands behind the end of a package and not behind all that is on its way: packages of
+    /// before the last move have brought it there meanwhile, and what is on its way goes on from there. To move for that
+    /// would send everything on its way once more, each time.
+    fn is_between(&self, end: &Cursor, stands_at: Option<&Cursor>) -> bool {
+        let last = self.unanswered.back().map(|last| &last.end);
+        stands_at.is_some_and(|at| end < at && last.is_some_and(|last| at <= last))
     }
 
     fn rewind(&mut self) -> Result<(), String> {

@@ -363,6 +363,60 @@ fn any_message() -> impl Strategy<Value = Message> {
     ]
 }
 
+fn perform(world: &mut World, act: Act, written: &mut u32) {
+    match act {
+        Act::Carry(from) => {
+            world.carry(from);
+        }
+        Act::Answer(side, nth) => {
+            world.answer(side, nth);
+        }
+        Act::Write(side) => {
+            world.write(side, *written);
+            *written += 1;
+        }
+        Act::Cut => world.cut(),
+        Act::StartAnew(side) => world.sides[side].store.starts_anew = true,
+        // A receiver that has lost some of its positions, and a sender that has lost some of its memory.
+        Act::Forget(side) => {
+            world.sides[side].store.position /= 2;
+            world.sides[side].store.acknowledged /= 2;
+        }
+    }
+}
+
+/// A sender that has to go back starts from where the receiver stood, while packages that are on their way still move it.
+/// It used to go back again for every answer from further on: what it sent was always too late, and after eight times it
+/// ended the session, as in this schedule.
+#[test]
+fn a_receiver_that_packages_on_their_way_have_moved_on_does_not_end_the_session() {
+    let schedule = "W1 W0 W1 W0 W0 W1 W1 W0 W1 W1 W1 W1 W0 W0 W1 W1 W0 W1 W1 W0 C0 A10 W0 W1 C1 A10 A00 W1 C0 W0 A10 C1 A10 \
+        W1 C1 A10 C1 W0 A01 A01 X W1 W0 W1 W1 W0 W1 W0 W1 S1 W0 W1 W0 W0 C0 A10 W1 C1 A10 A00 C1 A00 C0 A00 C0 A10 A10 C0 \
+        A10 S0 W1 W0 W0 A10 W0 A10 C1 C1 A10 W1 W1 A00 A02 C0 A10 C0 S0 W1 W1 C0 C0 C0 A10 W1 W0 W1 W0 W1";
+    let mut world = World::new(Store::new(1, 61, &["t"]), Store::new(2, 61, &["t"]), false);
+    let mut written = 0;
+    for word in schedule.split_whitespace() {
+        let number = |at: usize| usize::from(word.as_bytes()[at] - b'0');
+        let act = match word.as_bytes()[0] {
+            b'W' => Act::Write(number(1)),
+            b'C' => Act::Carry(number(1)),
+            b'A' => Act::Answer(number(1), number(2)),
+            b'S' => Act::StartAnew(number(1)),
+            _ => Act::Cut,
+        };
+        perform(&mut world, act, &mut written);
+    }
+    world.settle();
+    for side in &world.sides {
+        assert_eq!(side.ended, None);
+        assert_eq!(side.store.items(), (0..written).collect());
+    }
+}
+
+/// How often something is forgotten in one session. Each time a session may have to go back twice, and one that goes back
+/// nine times while nothing is taken in ends, because the sides cannot agree: found by a schedule that forgot six times.
+const FORGOTTEN_MAX: u32 = 3;
+
 proptest! {
     #[test]
     fn whatever_the_schedule_both_sides_end_level(
@@ -370,22 +424,15 @@ proptest! {
         windows in (0u32..100, 0u32..100),
     ) {
         let mut world = World::new(Store::new(1, windows.0, &["t"]), Store::new(2, windows.1, &["t"]), false);
-        let mut written = 0;
+        let (mut written, mut forgotten) = (0, 0);
         for act in acts {
             match act {
-                Act::Carry(from) => { world.carry(from); }
-                Act::Answer(side, nth) => { world.answer(side, nth); }
-                Act::Write(side) => {
-                    world.write(side, written);
-                    written += 1;
-                }
-                Act::Cut => world.cut(),
-                Act::StartAnew(side) => world.sides[side].store.starts_anew = true,
-                // A receiver that has lost some of its positions, and a sender that has lost some of its memory.
-                Act::Forget(side) => {
-                    world.sides[side].store.position /= 2;
-                    world.sides[side].store.acknowledged /= 2;
-                }
+                Act::Cut => forgotten = 0,
+                Act::StartAnew(_) | Act::Forget(_) => forgotten += 1,
+                _ => {}
+            }
+            if forgotten <= FORGOTTEN_MAX || !matches!(act, Act::StartAnew(_) | Act::Forget(_)) {
+                perform(&mut world, act, &mut written);
             }
         }
         world.settle();
