@@ -413,8 +413,9 @@ fn a_receiver_that_packages_on_their_way_have_moved_on_does_not_end_the_session(
     }
 }
 
-/// How often something is forgotten in one session. Each time a session may have to go back twice, and one that goes back
-/// nine times while nothing is taken in ends, because the sides cannot agree: found by a schedule that forgot six times.
+/// So often may something be forgotten in one session. Each time it may have to go back twice, and a session that goes back
+/// nine times while nothing is taken in ends, as docs/formats/session.md says: found by a schedule that forgot six times. The
+/// next session brings both sides level even then.
 const FORGOTTEN_MAX: u32 = 3;
 
 proptest! {
@@ -424,21 +425,25 @@ proptest! {
         windows in (0u32..100, 0u32..100),
     ) {
         let mut world = World::new(Store::new(1, windows.0, &["t"]), Store::new(2, windows.1, &["t"]), false);
-        let (mut written, mut forgotten) = (0, 0);
+        let (mut written, mut forgotten, mut most_forgotten) = (0, 0, 0);
         for act in acts {
             match act {
                 Act::Cut => forgotten = 0,
                 Act::StartAnew(_) | Act::Forget(_) => forgotten += 1,
                 _ => {}
             }
-            if forgotten <= FORGOTTEN_MAX || !matches!(act, Act::StartAnew(_) | Act::Forget(_)) {
-                perform(&mut world, act, &mut written);
-            }
+            most_forgotten = most_forgotten.max(forgotten);
+            perform(&mut world, act, &mut written);
         }
         world.settle();
         world.write(0, written);
         world.write(1, written + 1);
         world.settle();
+        let gave_up = world.sides.iter().any(|side| matches!(side.ended, Some(Ended::Refused(_))));
+        if most_forgotten > FORGOTTEN_MAX && gave_up {
+            world.dial();
+            world.settle();
+        }
         for number in [0, 1] {
             prop_assert_eq!(&world.sides[number].ended, &None);
             prop_assert!(world.caught_up(number));
