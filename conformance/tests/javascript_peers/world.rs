@@ -5,10 +5,11 @@ use rejoin_conformance::{
     free_address, program, wait_until,
 };
 use std::cell::RefCell;
+use std::fs::File;
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Name of the schema file.
 pub const SCHEMA_NAME: &str = "app.sql";
@@ -25,6 +26,9 @@ SELECT crsql_as_crr('place');
 pub const CONTENT: &str = "\
 SELECT 'entry ' || hex(crsql_pack_columns(id, title, count, weight, data)) AS row FROM entry
 UNION ALL SELECT 'place ' || hex(crsql_pack_columns(x, y, note)) FROM place ORDER BY row";
+
+/// The folder of the original server's databases.
+const ORIGINAL_ROOMS: &str = "original";
 
 /// A folder with everything in it. Processes end when this is dropped.
 pub struct World {
@@ -107,13 +111,24 @@ impl World {
 
     /// Starts the original server, again after [`World::kill_original`] at the same address with the same rooms.
     pub fn start_original(&mut self) {
-        let rooms = self.folder.path().join("original");
+        let rooms = self.folder.path().join(ORIGINAL_ROOMS);
         self.original = Some(self.javascript.original_server(&self.address, Some(&rooms), &self.schemas));
     }
 
     /// As `kill -9` does.
     pub fn kill_original(&mut self) {
         self.original.take().expect("the original server runs").kill();
+    }
+
+    /// The original server learns of writes by watching its files, and now and then misses the last one.
+    fn nudge_original(&self) {
+        let Ok(files) = std::fs::read_dir(self.folder.path().join(ORIGINAL_ROOMS)) else { return };
+        for file in files {
+            let path = file.expect("an entry of a folder").path();
+            let touched = File::options().append(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+            // SQLite may have removed its journal by now.
+            assert!(touched.is_ok() || !path.exists(), "{}: {touched:?}", path.display());
+        }
     }
 
     /// Whether the original server is still there.
@@ -161,6 +176,7 @@ impl World {
         is_expected: impl Fn(&[String]) -> bool,
     ) {
         let began = Instant::now();
+        let mut is_nudged = false;
         loop {
             let mut contents: Vec<(String, Vec<String>)> =
                 peers.iter().map(|peer| (peer.name().to_owned(), content_of(peer))).collect();
@@ -168,6 +184,10 @@ impl World {
             let (_, first) = &contents[0];
             if is_expected(first) && contents.iter().all(|(_, content)| content == first) {
                 return;
+            }
+            if began.elapsed() > NUDGE_AFTER && !is_nudged {
+                self.nudge_original();
+                is_nudged = true;
             }
             if began.elapsed() > CONVERGE_MAX {
                 let shown: Vec<String> =
@@ -207,4 +227,5 @@ pub fn content_of(peer: &JavaScriptPeer) -> Vec<String> {
 }
 
 const CONVERGE_MAX: Duration = Duration::from_secs(90);
+const NUDGE_AFTER: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_millis(50);
