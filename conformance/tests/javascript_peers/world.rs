@@ -125,7 +125,8 @@ impl World {
         let Ok(files) = std::fs::read_dir(self.folder.path().join(ORIGINAL_ROOMS)) else { return };
         for file in files {
             let path = file.expect("an entry of a folder").path();
-            let touched = File::options().append(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+            let touched =
+                File::options().append(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
             // SQLite may have removed its journal by now.
             assert!(touched.is_ok() || !path.exists(), "{}: {touched:?}", path.display());
         }
