@@ -12,23 +12,20 @@ import { chromium } from 'playwright-core';
 import { serve } from './lines.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
+const bundle = await build({
+  entryPoints: ['app', 'worker'].map(part => path.join(here, 'page', `${part}.mjs`)),
+  bundle: true, format: 'esm', write: false, outdir: '/', logLevel: 'error',
+});
 // The app and its worker have a connection each to one file in IndexedDB. As the package sets it up, a connection lets its lock go
 // before IndexedDB has all that was written under it. A transaction of IndexedDB that is older than 5 s is replaced by another, and
 // between the two, on a machine that is busy, the other connection reads pages of two states and calls the file malformed. (With
 // 1 ms in place of 5 s it does so within seconds.) Here a commit waits for IndexedDB; nothing else of the packages is touched.
-const waits = {
-  name: 'commits wait for IndexedDB',
-  setup: build => build.onLoad({ filter: /crsqlite-wasm\/dist\/index\.js$/ }, ({ path }) => {
-    const [before, after, ...rest] = fs.readFileSync(path, 'utf8').split('{ durability: "relaxed" }');
-    if (after === undefined || rest.length > 0) throw new Error(`${path} does not say once how durable a commit is`);
-    return { contents: `${before}{ durability: "default" }${after}` };
-  }),
-};
-const bundle = await build({
-  entryPoints: ['app', 'worker'].map(part => path.join(here, 'page', `${part}.mjs`)),
-  bundle: true, format: 'esm', write: false, outdir: '/', logLevel: 'error', plugins: [waits],
-});
-const ownFiles = new Map(bundle.outputFiles.map(file => [`/${path.basename(file.path)}`, Buffer.from(file.contents)]));
+function waiting({ path, text }) {
+  const [before, after, ...rest] = text.split('durability: "relaxed"');
+  if (after === undefined || rest.length > 0) throw new Error(`${path} does not say once how durable a commit is`);
+  return `${before}durability: "default"${after}`;
+}
+const ownFiles = new Map(bundle.outputFiles.map(file => [`/${path.basename(file.path)}`, Buffer.from(waiting(file))]));
 ownFiles.set('/', Buffer.from('<!doctype html><meta charset="utf-8"><script type="module" src="/app.js"></script>'));
 ownFiles.set('/crsqlite.wasm', fs.readFileSync(new URL('crsqlite.wasm', import.meta.resolve('@vlcn.io/crsqlite-wasm'))));
 
